@@ -34,11 +34,9 @@ func (r *Run) Apply(ev Event) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
-	if known, ok := r.once[ev.Name]; ok && ev.Once != "" {
-		if known != ev.Once {
-			return Change{}, Errorf(CodeConflict, "a different %q event was already received for run %s; only one may be sent per run, and this one differs in its contents", ev.Name, ev.RunKey)
-		}
-		return Change{Outcome: Duplicate, Reason: fmt.Sprintf("the same %q event was already received", ev.Name)}, nil
+	known, again := r.once[ev.Name]
+	if again = again && ev.Once != ""; again && known != ev.Once {
+		return Change{}, Errorf(CodeConflict, "a different %q event was already received for run %s; only one may be sent per run, and this one differs in its contents", ev.Name, ev.RunKey)
 	}
 	if ev.Once != "" {
 		r.once[ev.Name] = ev.Once
@@ -54,6 +52,11 @@ func (r *Run) Apply(ev Event) (Change, error) {
 	r.UpdatedAt = max(r.UpdatedAt, ev.Received)
 
 	change := r.outcome(ev, in, before)
+	if again {
+		// It is joined all the same: what the fingerprint leaves out must not
+		// depend on which of the two came first.
+		change = Change{Outcome: Duplicate, Reason: fmt.Sprintf("the same %q event was already received", ev.Name)}
+	}
 	if status := r.Status(); r.hasHead() && (r.fired.Attempt != r.Attempt() || r.fired.Status != status) {
 		r.fired = Firing{Attempt: r.Attempt(), Status: status, At: ev.Received, Version: r.Version + 1}
 		fired := r.fired

@@ -147,6 +147,9 @@ type Lease struct {
 	// Identical reports that the last settled delivery of the lane had this
 	// very request: it need not be sent again unless Confirming.
 	Identical bool
+	// Memo is what the last settlement of this delivery left, "" before the
+	// first one and after a redelivery was asked for.
+	Memo string
 }
 
 // Verdict is what a settled attempt means for its delivery.
@@ -173,7 +176,10 @@ type Settlement struct {
 	// TargetFailed counts against the bucket's breaker: no answer, or an
 	// answer that says the target is not well.
 	TargetFailed bool
-	Attempt      Attempt
+	// Memo is kept with the delivery for its next lease, unread: how many
+	// tries failed for which reason.
+	Memo    string
+	Attempt Attempt
 }
 
 // Attempt is the record of one HTTP try, credentials masked.

@@ -150,16 +150,20 @@ func clock(ms int64) string {
 func summary(status Status, missing []string, durationMS int64, warnings bool) string {
 	s := strings.ReplaceAll(string(status), "_", " ")
 	if status == Incomplete {
-		s = "succeeded, but " + strings.Join(missing, " and ") + " is missing"
-		if len(missing) > 1 {
-			s = strings.TrimSuffix(s, "is missing") + "are missing"
-		}
+		s = string(Succeeded)
 	}
 	if status == Succeeded && warnings {
 		s = "succeeded with warnings"
 	}
 	if status.Terminal() && durationMS >= 0 {
 		s += " in " + spoken(durationMS)
+	}
+	if status == Incomplete {
+		verb := " is missing"
+		if len(missing) > 1 {
+			verb = " are missing"
+		}
+		s += ", but " + strings.Join(missing, " and ") + verb
 	}
 	return strings.ToUpper(s[:1]) + s[1:]
 }

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"cibridge/bridge"
+	"cibridge/internal/api"
+	"cibridge/internal/diag"
+	"cibridge/internal/hook"
+	"cibridge/internal/provider"
+	"cibridge/internal/store"
+)
+
+// fixed are the settings that no API call can change: those of files, and the
+// sources that exist from the start.
+type fixed struct {
+	sources      []bridge.Source
+	applications []bridge.Application
+	hooks        []bridge.Hook
+	files        map[string]string // id -> file
+}
+
+// seedSources exist from the start: the formats whose senders know their route
+// and need nothing but a key.
+var seedSources = []bridge.Source{
+	{ID: "codenow", Mapping: "codenow", ReadOnly: true},
+	{ID: "harness-sei", Mapping: "harness-sei", ReadOnly: true},
+}
+
+// registry joins the stored settings with the fixed ones and compiles the
+// hooks whenever one of them changes. It is the [store.Planner].
+type registry struct {
+	*store.Store // stores what operators change
+	fixed        fixed
+	profiles     *provider.Profiles
+	log          *slog.Logger
+	hooks        atomic.Pointer[hook.Set]
+	snapshot     atomic.Pointer[api.Snapshot]
+}
+
+func newRegistry(f fixed, profiles *provider.Profiles, log *slog.Logger) *registry {
+	r := &registry{fixed: f, profiles: profiles, log: log}
+	r.changed(&store.Snapshot{})
+	return r
+}
+
+// Plan implements [store.Planner] with the hooks of this moment.
+func (r *registry) Plan(run *bridge.Run, firing *bridge.Firing, now time.Time) []bridge.Delivery {
+	return r.hooks.Load().Plan(run, firing, now)
+}
+
+// Snapshot implements [api.Registry].
+func (r *registry) Snapshot() *api.Snapshot { return r.snapshot.Load() }
+
+// changed takes over new stored settings. A fixed entry hides a stored one of
+// the same id.
+func (r *registry) changed(s *store.Snapshot) {
+	next := &api.Snapshot{
+		Version:      s.Version,
+		Keys:         s.Keys,
+		Sources:      with(r.fixed.sources, s.Sources, func(s bridge.Source) string { return s.ID }),
+		Applications: with(r.fixed.applications, s.Applications, func(a bridge.Application) string { return a.ID }),
+		Hooks:        with(r.fixed.hooks, s.Hooks, func(h bridge.Hook) string { return h.ID }),
+		Files:        r.fixed.files,
+	}
+	set, problems := hook.NewSet(next.Hooks, next.Applications, r.profiles)
+	r.report(problems)
+	r.hooks.Store(set)
+	r.snapshot.Store(next)
+}
+
+// report logs hooks that no longer compile: stored ones were right when they
+// were saved.
+func (r *registry) report(problems diag.Problems) {
+	for _, p := range problems.Errors() {
+		r.log.Error("a hook is not usable and is left out", "hook", p.Path, "problem", p.Message, "help", p.Help)
+	}
+}
+
+func with[T any](first, then []T, id func(T) string) []T {
+	known := map[string]bool{}
+	out := make([]T, 0, len(first)+len(then))
+	for _, list := range [][]T{first, then} {
+		for _, v := range list {
+			if !known[id(v)] {
+				known[id(v)] = true
+				out = append(out, v)
+			}
+		}
+	}
+	return out
+}
+
+// resolve returns the secret behind a reference of a header: the access token
+// of an application.
+func (r *registry) resolve(_ context.Context, ref string) (bridge.Secret, error) {
+	for _, a := range r.Snapshot().Applications {
+		if ref == hook.TokenRef(a.ID) && a.SourceProvider.AccessToken != "" {
+			return a.SourceProvider.AccessToken, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not there: the application was deleted, or has no access token", ref)
+}
+
+// sign returns the signature of a body with the secret of a hook.
+func (r *registry) sign(_ context.Context, ref string, body []byte) (string, error) {
+	for _, h := range r.Snapshot().Hooks {
+		if strings.HasPrefix(ref, "hook:"+h.ID+":") {
+			return hook.Sign(ref, h.Secret, body)
+		}
+	}
+	return "", fmt.Errorf("%s is not there: the hook was deleted", ref)
+}

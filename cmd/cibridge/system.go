@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"cibridge/bridge"
+	"cibridge/internal/api"
+	"cibridge/internal/config"
+	"cibridge/internal/diag"
+	"cibridge/internal/dispatch"
+	"cibridge/internal/hook"
+	"cibridge/internal/mapping"
+	"cibridge/internal/provider"
+	"cibridge/internal/seal"
+	"cibridge/internal/store"
+	"cibridge/mappings"
+)
+
+// system is a running server: it reads as the architecture does. An event goes
+// from api through mapping and store to dispatch.
+type system struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	mappings *mapping.Set
+	registry *registry
+	store    *store.Store
+	api      *api.Server
+	dispatch *dispatch.Dispatcher
+	listener net.Listener
+}
+
+// start builds and connects everything, and listens. It fails with all
+// problems of the configuration, or with the first of the outside world.
+func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*system, error) {
+	s := &system{cfg: cfg, log: log}
+	ring, err := seal.ParseRing(cfg.EncryptionKeys.Reveal())
+	if err != nil {
+		return nil, failed(exitConfig, fmt.Errorf("CIBRIDGE_ENCRYPTION_KEYS: %w", err))
+	}
+	profiles, err := provider.Load()
+	if err != nil {
+		return nil, err
+	}
+	if s.mappings, err = loadMappings(cfg); err != nil {
+		return nil, failed(exitConfig, err)
+	}
+	f, err := fixedSettings(cfg, profiles)
+	if err != nil {
+		return nil, failed(exitConfig, err)
+	}
+	s.registry = newRegistry(f, profiles, log)
+	if s.store, err = store.Open(ctx, storeConfig(cfg, ring, s.registry, log)); err != nil {
+		return nil, failed(exitServer, err)
+	}
+	s.registry.Store = s.store
+	s.store.OnChange(s.registry.changed)
+	if err := s.wire(profiles); err != nil {
+		s.store.Close()
+		return nil, err
+	}
+	if s.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+		s.store.Close()
+		return nil, failed(exitConfig, fmt.Errorf("listen: %w", err))
+	}
+	return s, nil
+}
+
+func storeConfig(cfg *config.Config, ring *seal.Ring, planner store.Planner, log *slog.Logger) store.Config {
+	d, r := cfg.Dispatch, cfg.Retention
+	return store.Config{
+		URL: cfg.Redis.URL.Reveal(), Prefix: cfg.Redis.Prefix, Durability: store.Durability(cfg.Redis.Durability),
+		Partitions: cfg.Redis.Partitions, MaxConnections: cfg.Redis.MaxConnections, Ring: ring, Planner: planner, Log: log,
+		CommitTimeout: cfg.Limits.CommitTimeout,
+		Retention:     store.Retention{Requests: r.Requests, Runs: r.Runs, Attempts: r.Attempts, Dead: r.Dead, Dedupe: r.Dedupe, Parked: r.Parked},
+		Queue: store.Queue{
+			Timeout: d.Timeout, Grace: d.LeaseMargin, Quarantine: d.Quarantine, Confirm: d.Confirm, PerBucket: d.PerBucket,
+			BreakerFails: d.Breaker.Failures, BreakerMin: d.Breaker.Open, BreakerMax: d.Breaker.Longest,
+		},
+	}
+}
+
+// wire hands each package the few things it needs of the others.
+func (s *system) wire(profiles *provider.Profiles) error {
+	a, r, cfg := adapter{s.store, s.registry}, s.registry, s.cfg
+	allow := cfg.EgressAllow
+	var err error
+	s.api, err = api.New(api.Config{
+		Commit: a, Registry: r, Keys: s.store, Runs: a, Ledger: a, Deliveries: a, Attempts: a,
+		AdminTokens: []bridge.Secret{cfg.AdminToken},
+		CheckHook:   func(h bridge.Hook) map[string][]string { return hook.Check(h, profiles) },
+		CheckURL:    func(_ context.Context, url string) error { return dispatch.CheckURL(url, allow) },
+		Providers:   profiles.Names(),
+		Health:      a.health,
+		MaxBody:     int64(cfg.Limits.Body), MaxInFlight: int64(cfg.Limits.InFlight), CommitTimeout: cfg.Limits.CommitTimeout + 100*time.Millisecond,
+		Log: s.log,
+	})
+	if err != nil {
+		return failed(exitConfig, err)
+	}
+	s.api.SetMappings(s.mappings)
+	answers := hook.NewAnswers()
+	s.dispatch = dispatch.New(dispatch.Config{
+		Queue: s.store, Resolve: r.resolve, Sign: r.sign, Classify: profiles.Classify, DeliveredWhen: answers.Delivered,
+		EgressAllow: allow, Version: version, Workers: cfg.Dispatch.Workers, Timeout: cfg.Dispatch.Timeout,
+		LeaseMargin: cfg.Dispatch.LeaseMargin, Drain: cfg.Dispatch.Drain, Backoff: cfg.Dispatch.Backoff, Log: s.log,
+	})
+	return nil
+}
+
+// serve runs until ctx ends, and then comes to an orderly end: not ready, no
+// new requests, those in flight are finished, leases are handed back.
+func (s *system) serve(ctx context.Context) error {
+	limits := s.cfg.Limits
+	server := api.HTTPServer(s.api, api.Timeouts{Read: limits.ReadTimeout, Idle: limits.IdleTimeout, MaxHeader: int(limits.Headers)}, s.log)
+	var work sync.WaitGroup
+	dispatching, stopDispatch := context.WithCancel(context.WithoutCancel(ctx))
+	var dispatchErr error
+	work.Go(func() { dispatchErr = s.dispatch.Run(dispatching) })
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(s.listener) }()
+
+	var err error
+	select {
+	case err = <-served: // only a broken listener ends it
+	case <-ctx.Done():
+		s.log.Info("shutting down")
+		s.api.Drain()
+		pause(limits.DrainDelay)
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		err = server.Shutdown(closing)
+		cancel()
+	}
+	stopDispatch()
+	work.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return errors.Join(err, dispatchErr, s.store.Close())
+}
+
+// shutdownTimeout bounds how long requests in flight may take at the end: more
+// than any of them can.
+const shutdownTimeout = 30 * time.Second
+
+func pause(d time.Duration) {
+	if d > 0 {
+		time.Sleep(d)
+	}
+}
+
+// loadMappings compiles those that ship and those in the configured
+// directories.
+func loadMappings(cfg *config.Config) (*mapping.Set, error) {
+	var files []mapping.File
+	if cfg.Mappings.Builtin {
+		for _, f := range mappings.Files() {
+			if !strings.HasSuffix(f.Name, "_test.yaml") {
+				files = append(files, mapping.File{Name: f.Name, Data: f.Data, ReadOnly: true})
+			}
+		}
+	}
+	if len(cfg.Mappings.Dirs) > 0 {
+		own, err := readMappings(cfg.Mappings.Dirs)
+		if err != nil {
+			return nil, fmt.Errorf("mappings.dirs: %w", err)
+		}
+		for _, f := range own {
+			if !strings.HasSuffix(strings.TrimSuffix(f.Name, filepath.Ext(f.Name)), "_test") {
+				files = append(files, f)
+			}
+		}
+	}
+	set, problems := mapping.Load(files)
+	if errs := problems.Errors(); len(errs) > 0 {
+		diag.WriteText(os.Stderr, errs, sourceOf(files), isTerminal(os.Stderr))
+		return nil, fmt.Errorf("%d problems in mapping files; \"cibridge lint\" shows them, too", len(errs))
+	}
+	return set, nil
+}
+
+// fixedSettings collects what files say, and the seed sources.
+func fixedSettings(cfg *config.Config, profiles *provider.Profiles) (fixed, error) {
+	f := fixed{sources: append(cfg.BridgeSources(), seedSources...), applications: cfg.BridgeApplications(), files: map[string]string{}}
+	for _, s := range f.sources {
+		f.files[s.ID] = "the configuration"
+	}
+	for _, s := range seedSources {
+		f.files[s.ID] = "cibridge itself"
+	}
+	for _, a := range f.applications {
+		f.files[a.ID] = "the configuration"
+	}
+	for _, dir := range cfg.Hooks.Dirs {
+		hooks, problems := hook.LoadFiles(dir, profiles)
+		if errs := problems.Errors(); len(errs) > 0 {
+			diag.WriteText(os.Stderr, errs, readFile, isTerminal(os.Stderr))
+			return fixed{}, fmt.Errorf("hooks.dirs: %d problems in %s", len(errs), dir)
+		}
+		for _, h := range hooks {
+			f.hooks = append(f.hooks, h)
+			f.files[h.ID] = dir
+		}
+	}
+	return f, nil
+}
+
+// readFile reads a file for a message about it; nil when it cannot.
+func readFile(name string) []byte {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil
+	}
+	return data
+}
