@@ -134,7 +134,7 @@ func (a adapter) deliveries(ctx context.Context, f api.DeliveryFilter) ([]store.
 	case f.State == bridge.DeliveryDead:
 		return a.Store.DeadLetters(ctx, f.Limit, f.Cursor)
 	case f.State == bridge.DeliveryPending || f.State == bridge.DeliverySending:
-		found, err := a.Store.Pending(ctx, f.Limit)
+		found, err := a.Store.Pending(ctx, maxPage) // those of both states: the filter is the caller's
 		return found, "", err
 	}
 	runs, next, err := a.Store.Runs(ctx, store.RunFilter{Limit: f.Limit, Cursor: f.Cursor})

@@ -168,10 +168,16 @@ dispatch:
   lease_margin: 2s
   quarantine: 500ms
   confirm: 1s
+  breaker: {open: 200ms, longest: 1s}
 `
 
 // newStack starts everything; faults go to the source provider.
 func newStack(t *testing.T, faults ...string) *stack {
+	t.Helper()
+	return newStackWith(t, quick, faults...)
+}
+
+func newStackWith(t *testing.T, config string, faults ...string) *stack {
 	t.Helper()
 	s := &stack{t: t, redis: storetest.Redis(t), keys: map[string]string{}}
 	args := []string{"forge", "--listen", "127.0.0.1:0"}
@@ -180,7 +186,7 @@ func newStack(t *testing.T, faults ...string) *stack {
 	}
 	s.forge = startProcess(t, nil, args...)
 	file := filepath.Join(t.TempDir(), "cibridge.yaml")
-	if err := os.WriteFile(file, []byte(quick), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.env = []string{

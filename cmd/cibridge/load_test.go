@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,26 +12,37 @@ import (
 
 const loadRuns = 500
 
-// loadEvents are the three events of the n-th run of the load.
-func loadEvents(key string, n int) []sent {
-	e := codenow(key, loadPipeline(n))
-	return []sent{e["start"], e["revision"], e["end"]}
-}
-
 func loadPipeline(n int) string { return fmt.Sprintf("load-%d", n) }
 
+// ahead is how many runs of a client start before the first of them ends: long
+// enough for their pending to be tried, and to fail, in between.
+const ahead = 50
+
 // pour posts all runs with some clients at once, each event until it is
-// acknowledged, and calls acknowledged after each.
+// acknowledged, and calls acknowledged after each. A run has three events:
+// start and git-revision, and the end when other runs have started.
 func (s *stack) pour(url, key string, acknowledged func()) {
 	next := atomic.Int64{}
 	var wg sync.WaitGroup
+	post := func(n int, names ...string) {
+		events := codenow(key, loadPipeline(n))
+		for _, name := range names {
+			untilAcknowledged(s.t, url, events[name])
+			acknowledged()
+		}
+	}
 	for range 8 {
 		wg.Go(func() {
+			var open []int
 			for n := int(next.Add(1)); n <= loadRuns; n = int(next.Add(1)) {
-				for _, e := range loadEvents(key, n) {
-					untilAcknowledged(s.t, url, e)
-					acknowledged()
+				post(n, "start", "revision")
+				if open = append(open, n); len(open) > ahead {
+					post(open[0], "end")
+					open = open[1:]
 				}
+			}
+			for _, n := range open {
+				post(n, "end")
 			}
 		})
 	}
@@ -74,16 +86,30 @@ func (s *stack) checkLoad(check func(states []string) error) {
 }
 
 // TestFailedPendingLeavesNoCommitStale answers the first attempt of every
-// pending with 503: the retry must never land on top of the final status.
+// pending with 503: the retry must never land on top of the final status. With
+// the breaker most of them wait until the end has taken their place; without
+// it each one fails and is tried again.
 func TestFailedPendingLeavesNoCommitStale(t *testing.T) {
-	s := newStack(t, "503x1:pending")
-	s.application("github", s.forge.url)
-	s.hook(map[string]any{"name": "ci", "profile": "github"})
-	s.pour(s.serve.url, s.key("codenow"), func() {})
-	s.settled(90 * time.Second)
-	s.checkLoad(checkStates)
-	if faults := s.faults(); faults == 0 {
-		t.Error("the provider answered no 503: the test saw nothing")
+	for name, tc := range map[string]struct {
+		config string
+		faults int // that must have been answered
+	}{
+		"breaker":    {quick, 5},
+		"no breaker": {strings.Replace(quick, "breaker: {", "breaker: {failures: 1000000, ", 1), loadRuns / 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStackWith(t, tc.config, "503x1:pending")
+			s.application("github", s.forge.url)
+			s.hook(map[string]any{"name": "ci", "profile": "github"})
+			s.pour(s.serve.url, s.key("codenow"), func() {})
+			s.settled(90 * time.Second)
+			s.checkLoad(checkStates)
+			if faults := s.faults(); faults < tc.faults {
+				t.Errorf("the provider answered only %d times with 503: the test saw too little", faults)
+			} else {
+				t.Logf("%d times 503", faults)
+			}
+		})
 	}
 }
 

@@ -79,9 +79,10 @@ func TestSchemes(t *testing.T) {
 		return fmt.Sprintf("timestamp=%d,signature=%s", at, hexMAC(secret, fmt.Sprintf("%d.%s", at, body)))
 	}
 	standardKey, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(standardSecret, "whsec_"))
-	standard := func(at int64, body string) string {
-		return "v1," + base64.StdEncoding.EncodeToString(mac(string(standardKey), fmt.Sprintf("msg_1.%d.%s", at, body)))
+	standardOf := func(id string, at int64, body string) string {
+		return "v1," + base64.StdEncoding.EncodeToString(mac(string(standardKey), fmt.Sprintf("%s.%d.%s", id, at, body)))
 	}
+	standard := func(at int64, body string) string { return standardOf("msg_1", at, body) }
 	none := hex.EncodeToString(make([]byte, 32))
 	for _, tc := range []struct {
 		name, path string
@@ -94,6 +95,8 @@ func TestSchemes(t *testing.T) {
 		{"github, empty secret", "github-actions", false, []string{"X-Hub-Signature-256", "sha256=" + hexMAC("", body)}},
 		{"github, other body", "github-actions", false, []string{"X-Hub-Signature-256", "sha256=" + hexMAC(githubSecret, body+" ")}},
 		{"github, no prefix", "github-actions", false, []string{"X-Hub-Signature-256", hexMAC(githubSecret, body)}},
+		{"github, shorter than its prefix", "github-actions", false, []string{"X-Hub-Signature-256", "sha"}},
+		{"github, nothing behind the prefix", "github-actions", false, []string{"X-Hub-Signature-256", "sha256="}},
 		{"github, cut", "github-actions", false, []string{"X-Hub-Signature-256", "sha256=" + hexMAC(githubSecret, body)[:62]}},
 		{"github, sha1", "github-actions", false, []string{"X-Hub-Signature", "sha1=" + hexMAC(githubSecret, body)}},
 		{"github, absent", "github-actions", false, nil},
@@ -122,7 +125,7 @@ func TestSchemes(t *testing.T) {
 		{"standard", "standard", true, []string{"webhook-id", "msg_1", "webhook-timestamp", fmt.Sprint(now), "webhook-signature", "v1,AAAA v2,x " + standard(now, body)}},
 		{"standard, old", "standard", false, []string{"webhook-id", "msg_1", "webhook-timestamp", fmt.Sprint(now - 301), "webhook-signature", standard(now-301, body)}},
 		{"standard, other id", "standard", false, []string{"webhook-id", "msg_2", "webhook-timestamp", fmt.Sprint(now), "webhook-signature", standard(now, body)}},
-		{"standard, no id", "standard", false, []string{"webhook-timestamp", fmt.Sprint(now), "webhook-signature", standard(now, body)}},
+		{"standard, no id", "standard", false, []string{"webhook-timestamp", fmt.Sprint(now), "webhook-signature", standardOf("", now, body)}},
 		{"standard, no v1", "standard", false, []string{"webhook-id", "msg_1", "webhook-timestamp", fmt.Sprint(now), "webhook-signature", strings.TrimPrefix(standard(now, body), "v1,")}},
 		{"none", "none", true, nil},
 	} {
@@ -141,6 +144,31 @@ func TestSchemes(t *testing.T) {
 	}
 	if v, _ := run.Field("labels.signed"); v == nil {
 		t.Error("request.signed_at is absent")
+	}
+}
+
+func TestUnformat(t *testing.T) {
+	for _, tc := range []struct {
+		format, text string
+		want         string // signature, or - when the text has another form
+	}{
+		{"t={timestamp},s={signature}", "t=1,s=abc", "abc"},
+		{"t={timestamp},s={signature};", "t=1,s=abc;", "abc"},
+		{"t={timestamp},s={signature};", "t=1,s=abc", "-"},
+		{"t={timestamp},s={signature};", "t=1,s=abc;d", "-"},
+		{"t={timestamp},s={signature}", "s=abc,t=1", "-"},
+		{"{signature}", "abc", "abc"},
+		{"s={signature}", "", "-"},
+		{"s={signature", "s=abc", "-"},
+	} {
+		values, ok := unformat(tc.format, tc.text)
+		got := values["signature"]
+		if !ok {
+			got = "-"
+		}
+		if got != tc.want {
+			t.Errorf("unformat(%q, %q) = %q, want %q", tc.format, tc.text, got, tc.want)
+		}
 	}
 }
 

@@ -171,7 +171,10 @@ func TestSlowAndLargeHeaders(t *testing.T) {
 // TestInFlight: bodies that are being read are bounded together, whatever they
 // announce; what is refused works later.
 func TestInFlight(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.MaxBody, c.MaxInFlight = 100<<10, 300<<10 })
+	r := newRig(t, func(c *Config) { c.MaxBody, c.MaxInFlight = 100<<10, 1 })
+	if got, want := r.server.budget.limit, int64(300<<10); got != want {
+		t.Errorf("limit %d, want room for the largest body while it grows: %d", got, want)
+	}
 	r.server.budget.limit = 150 << 10
 	// A stalled sender that announces much and has sent little holds little.
 	c := dial(t, r.server, Timeouts{})

@@ -88,7 +88,7 @@ func TestHookAnswers(t *testing.T) {
 func TestHookOfEveryPipeline(t *testing.T) {
 	r := newRig(t, nil)
 	a := r.admin("POST", "/pipelines/*/hooks/outgoing", `{"name":"all","profile":"github"}`)
-	a.is(t, 201, `*"target_url":null*"pipeline_id":null*"profile":"github"*`)
+	a.is(t, 201, `*"target_url":null*"pipeline_id":null*"settings":{"request_headers":[],"request_body":null},"trigger_when":{"events":[],"conditions":[]},*"profile":"github"*`)
 	if h := r.Snapshot().Hooks[0]; h.Pipeline != "*" || !h.Active || !h.VerifySSL || h.ActionType != "deploy" {
 		t.Errorf("stored %+v", h)
 	}
@@ -312,6 +312,9 @@ func TestHookRequests(t *testing.T) {
 	a.is(t, 200, `[{`+second+`}]`)
 	if got := a.header.Get("Link"); !strings.Contains(got, `</hooks/outgoing/h/requests?page=2&per_page=1>; rel="last"`) {
 		t.Errorf("Link %s", got)
+	}
+	if body := r.admin("GET", "/hook-requests/att_2", "").body; strings.Contains(body, "leaked") || strings.Contains(body, "session") {
+		t.Errorf("a credential is in %s", body)
 	}
 	r.admin("GET", "/hook-requests/att_2", "").is(t, 200, `{`+second+`,"url":"https://api.example/x","method":"POST",`+
 		`"request_headers":{"Authorization":"Bearer ***","X-A":"1"},"request_body":{"state":"pending"},"response_status_code":201,`+

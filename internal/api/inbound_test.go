@@ -290,6 +290,12 @@ func TestResendAfterFix(t *testing.T) {
 	r := newRig(t, nil)
 	r.codenow("shop", `{"type":"codenow.ci.end.event"}`).is(t, 400, "*")
 	r.codenow("shop", `{"type":"codenow.ci.end.event"}`).is(t, 400, "*")
+	for range 2 {
+		r.codenow("shop", `{"type":"codenow.ci.new.event","pipelineId":"1"}`).is(t, 422, "*")
+		if e := r.last(); e.Outcome != bridge.Unmapped {
+			t.Errorf("a strict mapping's unknown event is %s in the ledger, want unmapped", e.Outcome)
+		}
+	}
 	r.down = bridge.Errorf(bridge.CodeUnavailable, "away")
 	r.codenow("shop", start("1", "shop")).is(t, 503, "*")
 	r.down = nil
@@ -341,8 +347,12 @@ func TestLimit(t *testing.T) {
 func TestCommitTimeout(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.CommitTimeout = 20 * time.Millisecond })
 	r.stalls = true
+	began := time.Now()
 	a := r.codenow("account", start("1", "shop"))
 	a.is(t, 503, `*"detail":"a part that cibridge needs did not answer in time; try again"*`)
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("the answer took %s", took)
+	}
 	if got := a.header.Get("Retry-After"); got != "2" {
 		t.Errorf("Retry-After %q, want 2", got)
 	}

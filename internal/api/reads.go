@@ -233,8 +233,8 @@ func (s *Server) listRunDeliveries(c *gin.Context) error {
 	return s.writeDeliveries(c, DeliveryFilter{Run: run.ID})
 }
 
-// listDeliveries lists dead letters unless another state is asked for: those
-// are what an operator has to look at.
+// listDeliveries lists deliveries of all states, or of one: state=dead are the
+// dead letters.
 func (s *Server) listDeliveries(c *gin.Context) error {
 	if err := allowQuery(c, "state", "run", "hook", "limit", "cursor"); err != nil {
 		return err
@@ -245,8 +245,7 @@ func (s *Server) listDeliveries(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	f := DeliveryFilter{State: state, Run: c.Query("run"), Hook: c.Query("hook")}
-	return s.writeDeliveries(c, f)
+	return s.writeDeliveries(c, DeliveryFilter{State: state, Run: c.Query("run"), Hook: c.Query("hook")})
 }
 
 func (s *Server) writeDeliveries(c *gin.Context, f DeliveryFilter) error {

@@ -2,6 +2,7 @@ package forge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -118,16 +119,16 @@ func hangs(t *testing.T, fault string, leave time.Duration) (settled time.Durati
 		req.Header.Set("Authorization", "Bearer x")
 		req.Header.Set("User-Agent", "x")
 		begin := time.Now()
-		done := make(chan any)
+		done := make(chan error)
 		go func() {
-			defer func() { done <- recover() }()
+			defer func() { err, _ := recover().(error); done <- err }()
 			f.ServeHTTP(httptest.NewRecorder(), req)
 		}()
 		if leave > 0 {
 			time.AfterFunc(leave, cancel)
 		}
-		if p := <-done; p != http.ErrAbortHandler {
-			t.Errorf("the connection is not cut: %v", p)
+		if err := <-done; !errors.Is(err, http.ErrAbortHandler) {
+			t.Errorf("the connection is not cut: %v", err)
 		}
 		settled, q, shown = time.Since(begin), f.Requests()[0], f.Status(GitHub, "acme/shop", sha)["ci"]
 	})

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"cibridge/bridge"
+	"cibridge/internal/provider"
 )
 
 const (
@@ -547,4 +549,25 @@ func BenchmarkPlan(b *testing.B) {
 			b.Fatal(l.skips())
 		}
 	}
+}
+
+// TestConcurrentPlans shares one set among runs, as commits do. The race
+// detector looks on.
+func TestConcurrentPlans(t *testing.T) {
+	set := newLab(t, append(guideSet(t), two("p")), github).set
+	as := NewAnswers()
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			l := &lab{t: t, run: bridge.NewRun(0, "gh", fmt.Sprint(i), t0), set: set, now: t0}
+			l.post(bridge.Running, 1, without("commit.sha"))
+			if got := len(l.post(bridge.Succeeded, 1, repo())); got != 2 {
+				t.Errorf("run %d: %d deliveries, want 2", i, got)
+			}
+			if ok, err := as.Delivered("status == 1", provider.Answer{Status: 1}); !ok || err != nil {
+				t.Errorf("run %d: %t, %v", i, ok, err)
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -59,6 +59,13 @@ func (p *Path) Find(d *Doc) *Doc {
 	if p.query == "" || d == nil {
 		return d
 	}
+	if !d.IsObject() && !d.IsList() {
+		// gjson would look for brackets inside a text.
+		if p.query == "@this" {
+			return d
+		}
+		return nil
+	}
 	r := gjson.Get(d.raw, p.query)
 	if !r.Exists() {
 		return nil
@@ -70,10 +77,11 @@ func (p *Path) Find(d *Doc) *Doc {
 // accepted, decoded as [Decode] does. ok is false when there is none or it is
 // null.
 func (p *Path) Get(json string) (value any, ok bool) {
-	r := gjson.Parse(json)
-	if p.src != "" {
-		r = gjson.Get(json, p.src)
+	if d := NewDoc(json); !d.IsObject() && !d.IsList() {
+		d = p.Find(d)
+		return d.Full(), !d.Absent()
 	}
+	r := gjson.Get(json, p.src)
 	if !r.Exists() || r.Type == gjson.Null {
 		return nil, false
 	}

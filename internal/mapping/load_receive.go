@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -119,6 +120,9 @@ func (l *loader) authSettings(item, n *yamldoc.Node, spec *AuthSpec) {
 	}
 }
 
+// placeholder is what stands for a part of the request in message and format.
+var placeholder = regexp.MustCompile(`\{\w*\}`)
+
 func (l *loader) hmacSettings(item *yamldoc.Node, spec *AuthSpec) {
 	if spec.Header == "" {
 		l.errorf(item, codeMissing, `for example {hmac: {header: X-Signature, encoding: hex, message: "{body}"}}`, "hmac needs header")
@@ -131,6 +135,13 @@ func (l *loader) hmacSettings(item *yamldoc.Node, spec *AuthSpec) {
 	}
 	if !strings.Contains(spec.Message, "{body}") {
 		l.errorf(item, codeShape, "", "the signed message must have {body} in it")
+	}
+	for _, text := range []string{spec.Message, spec.Format} {
+		for _, m := range placeholder.FindAllString(text, -1) {
+			if m != "{timestamp}" && m != "{body}" && m != "{signature}" {
+				l.errorf(item, codeWord, "known are {body}, {timestamp} and, in format, {signature}", "%s stands for nothing", m)
+			}
+		}
 	}
 	if spec.Format != "" && !strings.Contains(spec.Format, "{signature}") {
 		l.errorf(item, codeShape, "", "format must have {signature} in it")

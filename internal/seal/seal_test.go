@@ -87,11 +87,11 @@ func TestRotation(t *testing.T) {
 
 func TestParseRingTeaches(t *testing.T) {
 	tests := map[string]string{
-		"":                              "no encryption key",
-		"c2VjcmV0":                      `want "id:key"`,
-		"k 1:" + named("")[1:]:         "1 to 16 letters",
-		"k1:not base64!":                "not base64",
-		"k1:c2VjcmV0":                   "has 6 bytes, want 32",
+		"":                            "no encryption key",
+		"c2VjcmV0":                    `want "id:key"`,
+		"k 1:" + named("")[1:]:        "1 to 16 letters",
+		"k1:not base64!":              "not base64",
+		"k1:c2VjcmV0":                 "has 6 bytes, want 32",
 		named("a") + "," + named("a"): "used twice",
 	}
 	for text, want := range tests {

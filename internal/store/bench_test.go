@@ -24,7 +24,7 @@ func BenchmarkCommit(b *testing.B) {
 		for _, hooks := range []bool{false, true} {
 			b.Run(fmt.Sprintf("clients=%d/hooks=%v", clients, hooks), func(b *testing.B) {
 				server := storetest.Redis(b)
-				cfg := Config{URL: server.URL(), Ring: newRing(b)}
+				cfg := Config{URL: server.URL(), Ring: newRing(b), MaxConnections: 64}
 				if hooks {
 					cfg.Planner = plan(func(run *bridge.Run, f *bridge.Firing) []bridge.Delivery {
 						if f == nil {

@@ -28,7 +28,8 @@ func (s *Store) Pending(ctx context.Context, limit int) ([]Status, error) {
 }
 
 // pendingIDs walks the queue of a partition: buckets, their lanes, the entries
-// of each lane.
+// of each lane. It looks at more lanes than it needs, since a lane may be due
+// and have nothing left.
 func (s *Store) pendingIDs(ctx context.Context, partition, limit int) ([]string, error) {
 	k := s.keyspace.in(partition)
 	lanes, err := s.members(ctx, []string{k.buckets()}, limit)

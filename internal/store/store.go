@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 
 	"cibridge/bridge"
 )
@@ -61,6 +62,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Ring == nil {
 		return nil, errors.New("open store: there are no encryption keys: set CIBRIDGE_ENCRYPTION_KEYS")
 	}
+	// go-redis writes to stderr by itself; what matters of it comes back as
+	// errors, and this package is the only one that uses it.
+	logging.Disable()
 	rdb, err := newClient(cfg.URL, cfg.MaxConnections)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)

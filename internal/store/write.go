@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"cibridge/bridge"
@@ -43,14 +44,16 @@ if expected ~= '' then
   redis.call('SET', run, state, 'PX', ttl_run)
 end
 if id ~= '' then
-  if redis.call('GETRANGE', request, 0, 0) ~= string.sub(outcome, 1, 1) then
+  local fresh = alone == '1' and remember == '1'
+  if fresh or redis.call('GETRANGE', request, 0, 0) ~= string.sub(outcome, 1, 1) then
     redis.call('XADD', outcomes, 'MAXLEN', '~', max_requests, '*', 'e', id)
   end
   redis.call('SET', request, outcome .. '\n' .. record, 'PX', ttl_request)
 end
 
-local n = now()
+local n
 local function plan(at, k)
+  n = n or now()
   local b = {name = ARGV[at], buckets = KEYS[6], due = KEYS[k + 3], target = KEYS[k + 4], inflight = KEYS[k + 5],
     cap = tonumber(ARGV[at + 5]), threshold = tonumber(ARGV[at + 6])}
   if redis.call('EXISTS', KEYS[k]) == 1 then return end
@@ -218,7 +221,9 @@ func (s *Store) index(w *writes, k keys, run *bridge.Run, before indexed) error 
 	}
 	if after.sha != before.sha && len(after.sha) >= minSHA {
 		key := k.sha(after.sha)
-		w.do("ZREMRANGEBYSCORE", key, "-inf", time.Now().Add(-s.cfg.Retention.Runs).UnixMilli())
+		if rand.IntN(trimSHAEvery) == 0 {
+			w.do("ZREMRANGEBYSCORE", key, "-inf", time.Now().Add(-s.cfg.Retention.Runs).UnixMilli())
+		}
 		w.do("ZADD", key, run.CreatedAt, shaMember(after.sha, run.ID))
 		w.do("PEXPIRE", key, ms(s.cfg.Retention.Runs))
 	}
@@ -256,6 +261,10 @@ func (s *Store) nextSweep(run *bridge.Run, now time.Time) int64 {
 	}
 	return at
 }
+
+// trimSHAEvery is how often, on average, an addition to the sha index trims the
+// key that it adds to: nobody lists those keys.
+const trimSHAEvery = 16
 
 const (
 	minSHA    = 7

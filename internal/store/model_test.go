@@ -1,0 +1,240 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"pgregory.net/rapid"
+
+	"cibridge/bridge"
+)
+
+// world is a lane, the target that it writes, and workers that fail in every
+// way, on a clock that the test moves.
+type world struct {
+	t    *rapid.T
+	s    *Store
+	mini *miniredis.Miniredis
+	now  time.Time
+	spot spot
+
+	runs      map[string]int // key of a run -> its last status
+	committed []bridge.Delivery
+	leases    []held          // not settled yet
+	fence     int64           // of the newest lease
+	late      []write         // requests that the target will apply
+	shows     string          // id of the delivery that the target applied last
+	applied   []string
+}
+
+// held is a lease whose worker is away, and when its request arrives.
+type held struct {
+	*bridge.Lease
+	arrives time.Time
+}
+
+// write is a request on its way.
+type write struct {
+	at time.Time
+	id string
+}
+
+var modelStatuses = []bridge.Status{bridge.Queued, bridge.Running, bridge.Succeeded}
+
+// commit lets a run fire its next status. Runs differ in when they started;
+// they fire in any order.
+func (w *world) commit(key string) {
+	at := w.runs[key]
+	if at == len(modelStatuses) {
+		return
+	}
+	w.runs[key] = at + 1
+	sub := event(w.spot.lane+"/"+key, string(modelStatuses[at]), modelStatuses[at], func(ev *bridge.Event) {
+		ev.Fields["started_at"] = 1_700_000_000_000 + int64(key[0])
+	})
+	if _, err := w.s.Commit(context.Background(), sub); err != nil {
+		w.t.Fatalf("Commit: %v", err)
+	}
+}
+
+func (w *world) advance(d time.Duration) {
+	w.now = w.now.Add(d)
+	w.mini.SetTime(w.now)
+	w.arrive()
+}
+
+// arrive lets the target apply what has reached it.
+func (w *world) arrive() {
+	slices.SortStableFunc(w.late, func(a, b write) int { return a.at.Compare(b.at) })
+	for len(w.late) > 0 && !w.late[0].at.After(w.now) {
+		w.shows = w.late[0].id
+		w.applied = append(w.applied, w.late[0].id)
+		w.late = w.late[1:]
+	}
+}
+
+// open leases and sends: the request arrives after a while, or never.
+func (w *world) open(arrives time.Duration) *bridge.Lease {
+	l, err := w.s.open(context.Background(), w.spot)
+	if err != nil {
+		w.t.Fatalf("open: %v", err)
+	}
+	if l == nil {
+		return nil
+	}
+	if l.Fence <= w.fence {
+		w.t.Fatalf("fence %d after %d", l.Fence, w.fence)
+	}
+	w.fence = l.Fence
+	for _, other := range w.leases {
+		if other.UntilMS > w.now.UnixMilli() {
+			w.t.Fatalf("two leases of one lane at a time")
+		}
+	}
+	if arrives >= 0 {
+		w.late = append(w.late, write{w.now.Add(arrives), l.Delivery.ID})
+		w.arrive()
+	}
+	return l
+}
+
+func (w *world) settle(l *bridge.Lease, st bridge.Settlement) {
+	applied, err := w.s.Settle(context.Background(), *l, st)
+	if err != nil {
+		w.t.Fatalf("Settle: %v", err)
+	}
+	if l.Fence < w.fence && applied {
+		w.t.Fatalf("the settle of fence %d was applied although %d was given out", l.Fence, w.fence)
+	}
+}
+
+// drain lets everything succeed until nothing is left.
+func (w *world) drain() {
+	for quiet := 0; quiet < 12; {
+		w.advance(30 * time.Millisecond)
+		if l := w.open(0); l != nil {
+			w.settle(l, bridge.Settlement{Verdict: bridge.VerdictDelivered, Attempt: bridge.Attempt{At: 1, Status: 201}})
+			quiet = 0
+			continue
+		}
+		quiet++
+	}
+}
+
+// TestLaneModel lets workers crash, time out and come late, while states of
+// several runs are committed in any order: in the end the target shows the
+// newest state, and every delivery has ended.
+func TestLaneModel(t *testing.T) {
+	testLane(t, bridge.Latest, func(w *world) {
+		newest := slices.MaxFunc(w.committed, func(a, b bridge.Delivery) int {
+			if a.Since != b.Since {
+				return int(a.Since - b.Since)
+			}
+			return strings.Compare(entry(a), entry(b))
+		})
+		if w.shows != newest.ID {
+			w.t.Fatalf("the target shows %s, want the newest state %s; it applied %v", w.shows, newest.ID, w.applied)
+		}
+	})
+}
+
+// TestEveryLaneModel: with ordering every each delivery arrives, the first time
+// in order.
+func TestEveryLaneModel(t *testing.T) {
+	testLane(t, bridge.Every, func(w *world) {
+		first := map[string]int{}
+		for i, id := range w.applied {
+			if _, known := first[id]; !known {
+				first[id] = i
+			}
+		}
+		last := map[string]int{}
+		for _, d := range w.committed {
+			at, arrived := first[d.ID]
+			if !arrived {
+				w.t.Fatalf("%s never arrived", d.Body)
+			}
+			if before, ok := last[d.Run]; ok && at < before {
+				w.t.Fatalf("%s arrived before an earlier state of its run", d.Body)
+			}
+			last[d.Run] = at
+		}
+	})
+}
+
+func testLane(t *testing.T, ordering bridge.Ordering, check func(*world)) {
+	mini := miniredis.RunT(t)
+	b := &backend{t: t, mini: mini, ring: newRing(t)}
+	var w *world
+	s := b.open(func(c *Config) {
+		c.Every = Every{Meta: time.Hour, Sweep: time.Hour, Janitor: time.Hour, Durability: time.Hour}
+		c.Queue.BreakerFails = 1 << 20
+		c.Planner = plan(func(run *bridge.Run, f *bridge.Firing) []bridge.Delivery {
+			if f == nil {
+				return nil
+			}
+			d := deliveryFor(run, *f, w.spot.lane, ordering)
+			w.committed = append(w.committed, d)
+			return []bridge.Delivery{d}
+		})
+	})
+	lanes := 0
+	now := time.Now()
+	rapid.Check(t, func(t *rapid.T) {
+		lanes++
+		w = &world{t: t, s: s, mini: mini, now: now, spot: spot{s.PartitionOf(""), "https://api.example", fmt.Sprintf("%s-%d", ordering, lanes)}, runs: map[string]int{}}
+		defer func() { now = w.now.Add(time.Hour) }()
+		w.advance(time.Hour)
+		t.Repeat(map[string]func(*rapid.T){
+			"commit":  func(t *rapid.T) { w.commit(rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "run")) },
+			"advance": func(t *rapid.T) { w.advance(time.Duration(rapid.IntRange(1, 120).Draw(t, "ms")) * time.Millisecond) },
+			"deliver": func(t *rapid.T) {
+				if l := w.open(0); l != nil {
+					w.settle(l, bridge.Settlement{Verdict: bridge.VerdictDelivered, Attempt: bridge.Attempt{At: 1, Status: 201}})
+				}
+			},
+			"refused": func(t *rapid.T) {
+				if l := w.open(-1); l != nil {
+					w.settle(l, bridge.Settlement{Verdict: bridge.VerdictRetry, DelayMS: rapid.Int64Range(0, 200).Draw(t, "delay"), Attempt: bridge.Attempt{At: 1, Status: 503}})
+				}
+			},
+			"time out": func(t *rapid.T) { // it may arrive after we gave up, but within the quarantine
+				if l := w.open(time.Duration(rapid.IntRange(-1, 55).Draw(t, "late")) * time.Millisecond); l != nil {
+					w.settle(l, bridge.Settlement{Verdict: bridge.VerdictRetry, DelayMS: 1, Ambiguous: true, Attempt: bridge.Attempt{At: 1}})
+				}
+			},
+			"crash": func(t *rapid.T) { // the lease has 100 ms, the quarantine 60 more
+				late := time.Duration(rapid.IntRange(-1, 150).Draw(t, "late")) * time.Millisecond
+				if l := w.open(late); l != nil {
+					w.leases = append(w.leases, held{l, w.now.Add(late)})
+				}
+			},
+			"late settle": func(t *rapid.T) {
+				if len(w.leases) > 0 && w.leases[0].arrives.Before(w.now.Add(55*time.Millisecond)) {
+					l := w.leases[0]
+					w.leases = w.leases[1:]
+					w.settle(l.Lease, bridge.Settlement{Verdict: bridge.VerdictRetry, Ambiguous: true, DelayMS: 1, Attempt: bridge.Attempt{At: 1}})
+				}
+			},
+			"": func(*rapid.T) {},
+		})
+		w.drain()
+		for _, d := range w.committed {
+			st, err := s.Delivery(context.Background(), d.ID)
+			if err != nil || st.State == bridge.DeliveryPending || st.State == bridge.DeliverySending {
+				t.Fatalf("%s is still %s, %v", d.Body, st.State, err)
+			}
+		}
+		if len(w.committed) > 0 {
+			check(w)
+		}
+		if left, err := s.rdb.ZCard(context.Background(), s.keyspace.in(w.spot.partition).due(w.spot.bucket)).Result(); err != nil || left != 0 {
+			t.Fatalf("%d lanes are still due, %v", left, err)
+		}
+	})
+}
