@@ -383,3 +383,39 @@ func TestIDs(t *testing.T) {
 		t.Error("two lists of parts give one key")
 	}
 }
+
+func FuzzStringsSurvive(f *testing.F) {
+	for _, s := range []string{"", "plain", "quote \" and \\", "line\nfeed\x00\x1f", "ü€😀\u2028", "broken \xff\xfe utf"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		want, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a, b string
+		if err := json.Unmarshal(appendString(nil, s), &a); err != nil {
+			t.Fatalf("%q is written as %q: %v", s, appendString(nil, s), err)
+		}
+		json.Unmarshal(want, &b)
+		if a != b {
+			t.Errorf("%q comes back as %q, want %q", s, a, b)
+		}
+	})
+}
+
+func BenchmarkMarshalState(b *testing.B) {
+	e := ev("d", Succeeded, 1700000000000, map[string]any{})
+	for _, f := range Fields() {
+		if f.Kind == Text {
+			e.Fields[f.Name] = "a value of " + f.Name
+		}
+	}
+	r, _ := play(b, []Event{e})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := r.MarshalState(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

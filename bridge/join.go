@@ -53,16 +53,8 @@ func (c cells) join(name string, in cell) {
 	}
 }
 
-// MarshalJSON writes [value, at, by] and the attempt when it is not 0.
-func (c cell) MarshalJSON() ([]byte, error) {
-	parts := []any{c.value, c.at, c.by}
-	if c.attempt != 0 {
-		parts = append(parts, c.attempt)
-	}
-	return json.Marshal(parts)
-}
-
-// UnmarshalJSON reads what MarshalJSON wrote; whole numbers come back as int64.
+// UnmarshalJSON reads [value, at, by, attempt]; whole numbers come back as
+// int64.
 func (c *cell) UnmarshalJSON(b []byte) error {
 	var raw []json.RawMessage
 	if err := json.Unmarshal(b, &raw); err != nil {
@@ -142,12 +134,7 @@ func (h head) compare(o head, order Order) int {
 		cmp.Compare(h.status, o.status), cmp.Compare(h.finished, o.finished), cmp.Compare(h.duration, o.duration))
 }
 
-// MarshalJSON writes [status, at, by, finished, duration].
-func (h head) MarshalJSON() ([]byte, error) {
-	return json.Marshal([]any{h.status, h.at, h.by, h.finished, h.duration})
-}
-
-// UnmarshalJSON reads what MarshalJSON wrote.
+// UnmarshalJSON reads [status, at, by, finished, duration].
 func (h *head) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &[]any{&h.status, &h.at, &h.by, &h.finished, &h.duration})
 }
@@ -157,6 +144,22 @@ func (h *head) UnmarshalJSON(b []byte) error {
 type heads struct {
 	ByRank head `json:"r,omitzero"`
 	ByTime head `json:"t,omitzero"`
+}
+
+// complete takes the head by rank for that by time where none was written.
+func (h *heads) complete() {
+	if h.ByTime.none() {
+		h.ByTime = h.ByRank
+	}
+}
+
+func completeItems(lists map[string]itemSet) {
+	for _, set := range lists {
+		for _, i := range set {
+			i.Heads.complete()
+			completeItems(i.Lists)
+		}
+	}
 }
 
 func (h *heads) join(in head) {

@@ -145,6 +145,12 @@ type attempt struct {
 	Lists   map[string]itemSet `json:"l,omitempty"`
 }
 
+// complete fills in what is not written because it follows.
+func (a *attempt) complete() {
+	a.Heads.complete()
+	completeItems(a.Lists)
+}
+
 // Run is one execution of a pipeline, with its re-runs. The exported fields
 // belong to those who store and plan; what events say of the run is read
 // through its methods. A Run is not safe for concurrent use.
@@ -196,13 +202,6 @@ type state struct {
 	Skips    []Skip             `json:"sk,omitempty"`
 }
 
-// MarshalState returns the run as JSON for the store; id, partition and
-// version are kept beside it.
-func (r *Run) MarshalState() ([]byte, error) {
-	return json.Marshal(state{r.Source, r.Key, r.CreatedAt, r.UpdatedAt, r.order, r.fields, r.maps, r.requires,
-		r.attempts, r.once, r.fired, r.since, r.Parked, r.Skips})
-}
-
 // UnmarshalRun reads what MarshalState wrote.
 func UnmarshalRun(partition int, version int64, data []byte) (*Run, error) {
 	var s state
@@ -214,6 +213,9 @@ func UnmarshalRun(partition int, version int64, data []byte) (*Run, error) {
 	maps.Copy(r.fields, s.Fields)
 	maps.Copy(r.maps, s.Maps)
 	maps.Copy(r.attempts, s.Attempts)
+	for _, a := range r.attempts {
+		a.complete()
+	}
 	maps.Copy(r.once, s.Once)
 	maps.Copy(r.since, s.Since)
 	return r, nil

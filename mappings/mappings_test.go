@@ -65,7 +65,7 @@ func TestRefusalsOfCodeNOW(t *testing.T) {
 		{`{"type":"codenow.ci.end.event","pipelineId":"a"}`, 400},
 		{`{"type":"codenow.ci.start.event","pipelineId":"a","buildVersion":"1"}`, 400},
 		{`{"type":"codenow.ci.result.event","pipelineId":"a","payload":[]}`, 400},
-		{`{"type":"codenow.ci.result.event","pipelineId":"a","payload":[{"type":"contianer"}]}`, 422},
+		{`{"type":"codenow.ci.result.event","pipelineId":"a","payload":[{"type":"kontainer"}]}`, 422},
 		{`{"type":"codenow.ci.end.event","pipelineId":"a","result":"EXPLODED"}`, 422},
 		{`{"type":"codenow.ci.paused.event","pipelineId":"a"}`, 422},
 	} {

@@ -42,10 +42,16 @@ type bed struct {
 
 func bench(ctx context.Context, o options) error {
 	fmt.Printf("%s, %d cores, load generator included; %s a row\n", runtime.Version(), runtime.NumCPU(), o.duration)
+	if o.profile != "" {
+		o.clients = o.clients[len(o.clients)-1:]
+		return throughput(ctx, o, "strict", 0)
+	}
 	fmt.Printf("\n%-9s %-28s %8s %10s %10s %10s %8s\n", "", "", "clients", "events/s", "p50", "p99", "of floor")
 	for _, durability := range []string{"strict", "relaxed"} {
-		if err := throughput(ctx, o, durability); err != nil {
-			return err
+		for load := range 2 {
+			if err := throughput(ctx, o, durability, load); err != nil {
+				return err
+			}
 		}
 	}
 	fmt.Println()
@@ -76,7 +82,11 @@ func setUp(ctx context.Context, o options, durability string) (*bed, error) {
 		"CIBRIDGE_ENCRYPTION_KEYS=bench:" + base64.StdEncoding.EncodeToString(ring), "CIBRIDGE_LISTEN=127.0.0.1:0", "CIBRIDGE_EGRESS_ALLOW=127.0.0.0/8",
 		"CIBRIDGE_LOG_LEVEL=error",
 	}
-	if b.server, err = start(ctx, env, o.binary, "serve"); err != nil {
+	args := []string{"serve"}
+	if o.profile != "" {
+		args = append(args, "--cpuprofile", o.profile)
+	}
+	if b.server, err = start(ctx, env, o.binary, args...); err != nil {
 		b.close()
 		return nil, err
 	}
@@ -139,23 +149,18 @@ func (b *bed) loads() ([]load, error) {
 	return []load{sei, github}, err
 }
 
-// throughput prints the rows of every load, each on a fresh Redis.
-func throughput(ctx context.Context, o options, durability string) error {
-	for i := range 2 {
-		b, err := setUp(ctx, o, durability)
-		if err != nil {
-			return err
-		}
-		loads, err := b.loads()
-		if err == nil {
-			err = besideFloor(ctx, o, b, loads[i], durability)
-		}
-		b.close()
-		if err != nil {
-			return err
-		}
+// throughput prints the rows of the nth load, on a fresh Redis.
+func throughput(ctx context.Context, o options, durability string, nth int) error {
+	b, err := setUp(ctx, o, durability)
+	if err != nil {
+		return err
 	}
-	return nil
+	defer b.close()
+	loads, err := b.loads()
+	if err != nil {
+		return err
+	}
+	return besideFloor(ctx, o, b, loads[nth], durability)
 }
 
 // besideFloor prints a row for each number of clients, with the ratio to a
@@ -293,9 +298,9 @@ func memory(ctx context.Context, o options) error {
 	return nil
 }
 
-func bytesPerRun(ctx context.Context, b *bed, events int64, make func(*bed) (load, error)) (int64, error) {
+func bytesPerRun(ctx context.Context, b *bed, events int64, loadOf func(*bed) (load, error)) (int64, error) {
 	const warm, runs = 100, 2000
-	l, err := make(b)
+	l, err := loadOf(b)
 	if err != nil {
 		return 0, err
 	}

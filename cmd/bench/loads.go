@@ -35,7 +35,7 @@ func readTemplate(file, id string) (template, error) {
 
 // fill returns the payload of run n. Its length is the template's.
 func (t template) fill(n int64) []byte {
-	id := fmt.Sprintf("%0*d", len(t.id), n+1e9)
+	id := fmt.Sprintf("1%0*d", len(t.id)-1, n) // JSON numbers have no leading zero
 	sum := sha256.Sum256([]byte(id))
 	b := bytes.ReplaceAll(t.body, []byte(t.id), []byte(id))
 	return bytes.ReplaceAll(b, []byte(t.sha), []byte(hex.EncodeToString(sum[:20])))

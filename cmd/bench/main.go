@@ -21,7 +21,7 @@ func main() {
 	flag.StringVar(&o.binary, "cibridge", "bin/cibridge", "the program to measure")
 	flag.DurationVar(&o.duration, "duration", 5*time.Second, "of each measurement")
 	flag.StringVar(&clients, "clients", "1,16,64", "numbers of clients")
-	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the server under the heaviest load to this file")
+	flag.StringVar(&o.profile, "cpuprofile", "", "only measure the SEI load with the most clients, and write a CPU profile of the server to this file")
 	floorURL := flag.String("floor", "", "run as the floor server on this Redis URL (used by bench itself)")
 	floorBytes := flag.Int("floor-bytes", 0, "bytes that the floor writes for each event")
 	flag.Parse()

@@ -168,7 +168,7 @@ func TestRedisAwayIsA503AndTheSameRequestIsTakenLater(t *testing.T) {
 	untilAcknowledged(t, s.serve.url, e)
 	eventually(t, 10*time.Second, func() error {
 		if status, answer, err := request("GET", s.serve.url+"/readyz", nil, nil); err != nil || status != 200 {
-			return fmt.Errorf("readyz: %d %s %v", status, answer, err)
+			return fmt.Errorf("readyz: %d %s %w", status, answer, err)
 		}
 		return nil
 	})

@@ -69,6 +69,7 @@ type process struct {
 	cmd *exec.Cmd
 	url string // it listens on
 	log *logBuffer
+	out *logBuffer // standard output behind the line with the URL
 }
 
 // logBuffer keeps what a process wrote to standard error.
@@ -95,12 +96,19 @@ var urlInLine = regexp.MustCompile(`http://[0-9.]+:[0-9]+`)
 // standard output that names its URL.
 func startProcess(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
+	return startProcessIn(t, t.TempDir(), env, args...)
+}
+
+// startProcessIn is startProcess in a directory.
+func startProcessIn(t *testing.T, dir string, env []string, args ...string) *process {
+	t.Helper()
 	path, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd: exec.Command(path, args...), log: &logBuffer{}}
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
+	p := &process{cmd: exec.Command(path, args...), log: &logBuffer{}, out: &logBuffer{}}
+	p.cmd.Dir = dir
+	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}, env...)
 	p.cmd.Stderr = p.log
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -121,7 +129,11 @@ func startProcess(t *testing.T, env []string, args ...string) *process {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if p.url = urlInLine.FindString(lines.Text()); p.url != "" {
-			go io.Copy(io.Discard, out)
+			go func() {
+				for lines.Scan() {
+					fmt.Fprintln(p.out, lines.Text())
+				}
+			}()
 			return p
 		}
 	}

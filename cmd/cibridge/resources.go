@@ -21,6 +21,7 @@ type resource struct {
 	columns    []string // header and dotted name, "name" or "age=created_at"
 	empty      string
 	filters    []string // query parameters of the list
+	paged      bool     // the list takes a limit
 	get        bool
 	delete     string // word for deleting, "" when it cannot be
 }
@@ -47,9 +48,14 @@ func (r resource) list(f *clientFlags) *cobra.Command {
 	for _, name := range r.filters {
 		filters[name] = cmd.Flags().String(name, "", "only those with this "+name)
 	}
-	cmd.Flags().IntVar(&limit, "limit", 50, "how many at the most")
+	if r.paged {
+		cmd.Flags().IntVar(&limit, "limit", 50, "how many at the most")
+	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		q := url.Values{"limit": {fmt.Sprint(limit)}}
+		q := url.Values{}
+		if r.paged {
+			q.Set("limit", fmt.Sprint(limit))
+		}
 		for name, v := range filters {
 			if *v != "" {
 				q.Set(name, *v)
@@ -120,7 +126,7 @@ func (r resource) remove(f *clientFlags) *cobra.Command {
 
 func newRuns() *cobra.Command {
 	return resource{
-		use: "runs", short: "runs: list, get", path: "/api/v1/runs", get: true,
+		use: "runs", short: "runs: list, get", path: "/api/v1/runs", paged: true, get: true,
 		columns: []string{"id", "status", "pipeline=pipeline.canonical", "number", "sha=commit.sha", "missing=incomplete", "updated=updated_at"},
 		filters: []string{"status", "pipeline", "source", "sha", "branch"},
 		empty:   "no runs yet; send one with \"cibridge send sample codenow\"",
@@ -129,7 +135,7 @@ func newRuns() *cobra.Command {
 
 func newEvents() *cobra.Command {
 	return resource{
-		use: "events", short: "requests and what became of them: list, get", path: "/api/v1/events", get: true,
+		use: "events", short: "requests and what became of them: list, get", path: "/api/v1/events", paged: true, get: true,
 		columns: []string{"id", "outcome", "source", "runs", "reason", "received"},
 		filters: []string{"outcome", "source"},
 		empty:   "no events yet",
@@ -146,7 +152,7 @@ func newDeliveries() *cobra.Command {
 		return nil
 	}}
 	return resource{
-		use: "deliveries", short: "what went out: list, get, redeliver", path: "/api/v1/deliveries", get: true,
+		use: "deliveries", short: "what went out: list, get, redeliver", path: "/api/v1/deliveries", paged: true, get: true,
 		columns: []string{"id", "state", "hook", "run", "status", "tries", "reason", "updated"},
 		filters: []string{"state", "hook", "run"},
 		empty:   "no deliveries yet",

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/pprof"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +13,7 @@ import (
 )
 
 func newServe() *cobra.Command {
-	var file, listen string
+	var file, listen, profile string
 	cmd := &cobra.Command{
 		Use: "serve", Short: "run for real (needs a Redis URL, encryption keys and an admin token)", Args: cobra.NoArgs,
 		Long: "serve takes events, keeps runs in Redis and sends commit statuses, until it gets SIGTERM.\n" +
@@ -32,11 +33,35 @@ func newServe() *cobra.Command {
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "cibridge %s listens on http://%s\n", version, s.listener.Addr())
 			log.Info("ready", "version", version, "listen", s.listener.Addr().String(), "durability", cfg.Redis.Durability, "mappings", len(s.mappings.Names()))
-			return s.serve(cmd.Context())
+			stop, err := startProfile(profile)
+			if err != nil {
+				return err
+			}
+			return errors.Join(s.serve(cmd.Context()), stop())
 		},
 	}
 	configFlags(cmd, &file, &listen)
+	cmd.Flags().StringVar(&profile, "cpuprofile", "", "write a CPU profile to this file, until the end")
 	return cmd
+}
+
+// startProfile begins a CPU profile and returns what ends it; an empty name
+// profiles nothing.
+func startProfile(file string) (stop func() error, err error) {
+	if file == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, fmt.Errorf("--cpuprofile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("--cpuprofile: %w", err), f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
 }
 
 func configFlags(cmd *cobra.Command, file, listen *string) {

@@ -138,6 +138,7 @@ func TestHookProblems(t *testing.T) {
 		{"unknown event", "", with("trigger_when", `{"events":["action.complete"]}`), 422, invalid + `"trigger_when.events.0":["there is no event \"action.complete\"; did you mean \"action.completed\"?"]}}`},
 		{"line break in a header", "", with("settings", `{"request_headers":[{"name":"X-A","value":"a\r\nb"}]}`), 422, invalid + `"settings.request_headers.0.value":["*"]}}`},
 		{"masked header", "", with("settings", `{"request_headers":[{"name":"X-Token","value":"***"}]}`), 422, invalid + `"settings.request_headers.0.value":["the value is masked: send the value itself"]}}`},
+		{"no verification", "", with("verify_ssl", `false`), 422, invalid + `"verify_ssl":["certificates are always verified*"]}}`},
 		{"secret without its header", "", with("requires_secret", "true"), 422, invalid + `"secret_algorithm":["*required*"],"secret_header_name":["*required*"]}}`},
 		{"name is a number", "", with("name", "7"), 422, invalid + `"name":["name is a number, but must be a string"]}}`},
 		{"events is a text", "", with("trigger_when", `{"events":"action.started"}`), 422, invalid + `"trigger_when.events":["trigger_when.events is a string, but must be an array"]}}`},

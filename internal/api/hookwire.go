@@ -175,7 +175,9 @@ func (in hookInput) apply(h *bridge.Hook, e fieldErrors) {
 	set(&h.ActionType, in.ActionType)
 	set(&h.TargetURL, in.TargetURL)
 	set(&h.Active, in.Active)
-	set(&h.VerifySSL, in.VerifySSL)
+	if in.VerifySSL != nil && !*in.VerifySSL {
+		e.add("verify_ssl", "certificates are always verified: add the provider's authority to those that this machine trusts (SSL_CERT_FILE) instead")
+	}
 	set(&h.RequiresSecret, in.RequiresSecret)
 	set(&h.SecretAlgorithm, in.SecretAlgorithm)
 	set(&h.SecretHeaderName, in.SecretHeaderName)

@@ -154,7 +154,7 @@ func asProblem(err error) *problem {
 		}
 		p = problemf(c, "%s", be.Message).because(be.Err)
 		if c == codeUnavailable {
-			p.after(retryUnavailable)
+			p = p.after(retryUnavailable)
 		}
 		return p
 	}

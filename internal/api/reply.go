@@ -135,12 +135,12 @@ func refusal(mp *mapping.Problem) *problem {
 // else, since many senders set a wrong one.
 func (in *inbound) otherType() *problem {
 	header := in.c.GetHeader("Content-Type")
-	kind, _, err := mime.ParseMediaType(header)
-	if err != nil || !clearlyNotJSON(kind) {
+	kind, _, unreadable := mime.ParseMediaType(header)
+	if unreadable != nil || !clearlyNotJSON(kind) {
 		return nil
 	}
-	raw, err := in.raw()
-	if text := strings.TrimSpace(string(raw[:min(len(raw), 64)])); err != nil || strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
+	raw, cut := in.raw()
+	if text := strings.TrimSpace(string(raw[:min(len(raw), 64)])); cut != nil || strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
 		return nil
 	}
 	return problemf(codeMediaType, "the body is %s; mapping %s reads JSON: send it as application/json", kind, in.mapping.Name).

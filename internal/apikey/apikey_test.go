@@ -1,6 +1,7 @@
 package apikey
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -39,7 +40,7 @@ func TestParseRefuses(t *testing.T) {
 		"no underscores": strings.ReplaceAll(good, "_", "x"),
 		"crc upper case": good[:len(good)-8] + strings.ToUpper("abcdef01"),
 	} {
-		if _, _, err := Parse(text); err != ErrMalformed {
+		if _, _, err := Parse(text); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: Parse = %v, want ErrMalformed", name, err)
 		}
 	}

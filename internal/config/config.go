@@ -18,9 +18,7 @@ import (
 // Config holds all settings. Relative paths are relative to the working
 // directory.
 type Config struct {
-	Listen      string `yaml:"listen" env:"CIBRIDGE_LISTEN"`             // host:port
-	AdminListen string `yaml:"admin_listen" env:"CIBRIDGE_ADMIN_LISTEN"` // host:port for operators; "": Listen serves them, too
-	PublicURL   string `yaml:"public_url" env:"CIBRIDGE_PUBLIC_URL"`     // how others reach Listen; "" when not known
+	Listen string `yaml:"listen" env:"CIBRIDGE_LISTEN"` // host:port
 	// AdminToken opens the operators' routes. serve requires one.
 	AdminToken bridge.Secret `yaml:"admin_token" env:"CIBRIDGE_ADMIN_TOKEN"`
 	// EncryptionKeys is the ring that seals secrets in Redis: "id:base64,…",
@@ -101,7 +99,6 @@ type Retention struct {
 type Mappings struct {
 	Dirs    []string `yaml:"dirs" env:"CIBRIDGE_MAPPINGS_DIRS"` // read in addition to those that ship
 	Builtin bool     `yaml:"builtin"`                           // those that ship
-	Watch   bool     `yaml:"watch"`                             // load again when a file changes
 }
 
 // Hooks says where hook files are.
@@ -165,7 +162,7 @@ func Default() *Config {
 			Breaker: Breaker{Failures: 5, Open: 30 * time.Second, Longest: 10 * time.Minute},
 		},
 		Retention: Retention{Requests: 7 * day, Runs: 90 * day, Attempts: 30 * day, Dead: 30 * day, Dedupe: 96 * time.Hour, Parked: day},
-		Mappings:  Mappings{Builtin: true, Watch: true},
+		Mappings:  Mappings{Builtin: true},
 		Log:       Log{Format: "auto", Level: "info"},
 	}
 }

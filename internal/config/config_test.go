@@ -176,11 +176,11 @@ func TestProblems(t *testing.T) {
 		{"scalar for a section", "redis: localhost\n", nil, []string{`c.yaml:1:8: a mapping is wanted here, this is a value [E121] | it has the keys url, prefix, durability, partitions, max_connections`}},
 		{"scalar for a list", "hooks: {dirs: hooks}\n", nil, []string{`c.yaml:1:15: a list is wanted here, this is a value [E121] | write it as [a, b], or one item per line behind a -`}},
 		{"list for a scalar", "listen: [a]\n", nil, []string{`c.yaml:1:9: a value is wanted here, this is a list [E121] | `}},
-		{"values", "limits: {body: 5 apples, read_timeout: 15}\ndispatch: {workers: many}\nmappings: {watch: yes}\negress_allow: [10.0.0.0/33]\n", nil, []string{
+		{"values", "limits: {body: 5 apples, read_timeout: 15}\ndispatch: {workers: many}\nmappings: {builtin: yes}\negress_allow: [10.0.0.0/33]\n", nil, []string{
 			`c.yaml:1:16: "5 apples" is not a size; write it like 5MiB, 64KiB or 1048576 [E122] | `,
 			`c.yaml:1:40: "15" is not a duration; write it like 15s, 10m, 96h or 7d [E122] | `,
 			`c.yaml:2:21: "many" is not a whole number [E122] | `,
-			`c.yaml:3:19: "yes" is neither true nor false [E122] | `,
+			`c.yaml:3:21: "yes" is neither true nor false [E122] | `,
 			`c.yaml:4:16: "10.0.0.0/33" is not a prefix; write it like 10.20.0.0/16 or fd00:1::/32 [E122] | `}},
 		{"bounds", "dispatch: {workers: 0, timeout: 1h, backoff: [0s]}\nlimits: {body: 1B}\nlog: {level: inf, format: xml}\nlisten: '8080'\nredis: {durability: strickt, prefix: 'a b'}\n", nil, []string{
 			`c.yaml:1:21: 0 is not between 1 and 10000 [E122] | `,

@@ -157,9 +157,9 @@ func (d *decoder) parseVars(c *Config, vars map[string]string) {
 	}
 	for t, parse := range funcs {
 		funcs[t] = func(s string) (any, error) {
-			v, err := parse(s)
-			if err != nil {
-				wrong[at] = err
+			v, problem := parse(s)
+			if problem != nil {
+				wrong[at] = problem
 				return reflect.Zero(t).Interface(), nil // its place is lost in the library's error
 			}
 			return v, nil

@@ -77,13 +77,6 @@ func (v *validator) warn(path, help, format string, args ...any) {
 
 func (v *validator) server(c *Config) {
 	v.address("listen", c.Listen, true)
-	v.address("admin_listen", c.AdminListen, false)
-	if c.AdminListen != "" && c.AdminListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
-		v.add("admin_listen", "leave it out to serve operators on listen, too", "it is the same address as listen")
-	}
-	if c.PublicURL != "" {
-		v.webURL("public_url", c.PublicURL)
-	}
 	if n := len(c.AdminToken); n > 0 && n < minAdminToken {
 		v.add("admin_token", "openssl rand -hex 32 makes a good one", "the admin token has %d bytes; at least %d are needed", n, minAdminToken)
 	}

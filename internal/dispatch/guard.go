@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -202,7 +203,9 @@ func (g *guard) checkHost(scheme, host string, port uint16) error {
 	}
 	public := netip.AddrFrom4([4]byte{1, 1, 1, 1}) // stands for "a public address": only scheme and port matter
 	if err := g.check(scheme, netip.AddrPortFrom(public, port)); err != nil {
-		reason, _, _ := strings.Cut(err.(*DeniedError).Reason, ";")
+		denied := &DeniedError{Reason: err.Error()}
+		errors.As(err, &denied)
+		reason, _, _ := strings.Cut(denied.Reason, ";")
 		return &DeniedError{Target: net.JoinHostPort(host, strconv.Itoa(int(port))),
 			Reason: reason + "; http and other ports need the target's address in egress_allow (CIBRIDGE_EGRESS_ALLOW)"}
 	}

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,7 +123,7 @@ func TestMemoryIsTheLastResort(t *testing.T) {
 	bare, _, _ := strings.Cut(strings.TrimPrefix(s.URL, "redis://:"), "@")
 	open := redis.NewClient(&redis.Options{Addr: strings.TrimPrefix(s.URL, "redis://:"+bare+"@"), MaxRetries: -1})
 	defer open.Close()
-	if open.Get(ctx, "k").Err() == redis.Nil {
+	if errors.Is(open.Get(ctx, "k").Err(), redis.Nil) {
 		t.Error("anybody on this machine can read it")
 	}
 }

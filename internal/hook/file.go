@@ -161,6 +161,11 @@ func (l *loading) hook(n *yamldoc.Node) {
 	if h.RequiresSecret && h.Secret == "" {
 		l.problems = append(l.problems, n.Problem(CodeHook, "requires_secret needs a secret: nothing makes one for a hook in a file"))
 	}
+	if !h.VerifySSL {
+		p := n.Get("verify_ssl").Problem(CodeHook, "verify_ssl cannot be false: certificates are always verified")
+		p.Help = "add the provider's authority to those that this machine trusts (SSL_CERT_FILE)"
+		l.problems = append(l.problems, p)
+	}
 	_, problems := Compile(h, l.profiles)
 	for _, p := range problems {
 		l.problems = append(l.problems, located(n, p))

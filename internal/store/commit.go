@@ -158,6 +158,9 @@ func (c *commit) event(ctx context.Context, ev *bridge.Event, alone bool) (Recei
 		if err != nil {
 			return Receipt{}, err
 		}
+		if try >= triesToClaim {
+			w.claim = ms(claimTime)
+		}
 		reply, err := c.s.evalBatched(ctx, commitScript, w)
 		if err != nil {
 			return Receipt{}, err
@@ -168,29 +171,32 @@ func (c *commit) event(ctx context.Context, ev *bridge.Event, alone bool) (Recei
 			return w.receipt, nil
 		case "duplicate":
 			return c.duplicate(str(reply, 1))
+		case "claimed":
+			if err := pause(ctx); err != nil {
+				return Receipt{}, unavailable("commit", err)
+			}
+			try-- // it was not our turn
 		}
 		if run, err = c.s.runFrom(c.partition, id, str(reply, 1)); err != nil {
 			return Receipt{}, unavailable("commit", err)
 		}
 		certain = true
-		if err := pause(ctx, try); err != nil {
-			return Receipt{}, unavailable("commit", err)
-		}
 	}
 	return Receipt{}, unavailable("commit", fmt.Errorf("run %s changed under %d tries", id, maxTries))
 }
 
-// hurriedTries are not paused between: whoever pauses loses the run to those
-// who do not.
-const hurriedTries = 8
+// When replicas compete for a run, the one that has committed last has the
+// newest state at hand and tends to be first again. So a replica that loses
+// this often claims the run for a moment: the others then wait.
+const (
+	triesToClaim = 3
+	claimTime    = 100 * time.Millisecond
+)
 
-// pause waits at random after many tries, so that replicas that compete for a
-// run fall out of step.
-func pause(ctx context.Context, try int) error {
-	if try < hurriedTries {
-		return nil
-	}
-	t := time.NewTimer(time.Duration(rand.Int64N(int64(2 * time.Millisecond))))
+// pause waits for a claim to be used: a few milliseconds, at random, so that
+// those who wait do not come back together.
+func pause(ctx context.Context) error {
+	t := time.NewTimer(time.Millisecond + time.Duration(rand.Int64N(int64(4*time.Millisecond))))
 	defer t.Stop()
 	select {
 	case <-t.C:

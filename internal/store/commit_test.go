@@ -174,7 +174,7 @@ func TestConflictIsRejectedAndNotRemembered(t *testing.T) {
 // lost, whatever conflicts.
 func TestReplicasCompete(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *backend) {
-		const replicas, each = 3, 15
+		const replicas, each = 3, 30
 		var all []*Store
 		for range replicas {
 			all = append(all, b.open(planner(toOneLane(bridge.Latest))))

@@ -52,6 +52,7 @@ func (k keys) request(id string) string { return k.tag + id }
 func (k keys) seen(hash string) string { return k.tag + "d:" + hash }
 
 // run: STRING "<version>\n" and the sealed state; expires with Retention.Runs.
+// While a replica has claimed it the first line is "<version> <replica> <until>".
 func (k keys) run(id string) string { return k.tag + id }
 
 // outcomes: STREAM of request ids (field e) that had this outcome.

@@ -79,24 +79,27 @@ local function reckon(b, n)
   return at
 end
 
--- enqueue makes a lane due for an entry that was just added. A newer latest
--- entry does not wait for the retry of an older one, every other waits its
--- turn; nothing goes before the end of a lease or of a quarantine.
+-- enqueue makes a lane due for an entry that is added. A newer latest entry
+-- does not wait for the retry of an older one, every other waits its turn;
+-- nothing goes before the end of a lease or of a quarantine.
 local function enqueue(b, lane, queue, name, member, since, n)
   redis.call('ZADD', queue, since, member)
-  redis.call('HSET', lane, 'b', short(b.name))
-  redis.call('PERSIST', lane)
-  local l = redis.call('HMGET', lane, 'o', 'u', 'h')
-  local due = redis.call('ZSCORE', b.due, name)
-  if l[1] == '1' then
-    if not due then redis.call('ZADD', b.due, l[2], name) end
-  else
-    local at = math.max(n, num(l[3]))
-    local newest = redis.call('ZRANGE', queue, -1, -1)[1] == member
-    if not due or (ordering(member) == 'l' and newest and tonumber(due) > at) then
-      redis.call('ZADD', b.due, int(at), name)
-    end
+  local l = redis.call('HMGET', lane, 'b', 'o', 'u', 'h')
+  local bucket = short(b.name)
+  if l[1] ~= bucket then redis.call('HSET', lane, 'b', bucket) end
+  local due
+  if l[1] then
+    redis.call('PERSIST', lane)
+    due = redis.call('ZSCORE', b.due, name)
   end
-  reckon(b, n)
+  local at = math.max(n, num(l[4]))
+  if l[2] == '1' then
+    at = tonumber(l[3])
+    if not due then redis.call('ZADD', b.due, l[3], name) end
+  elseif not due or (tonumber(due) > at and ordering(member) == 'l' and redis.call('ZRANGE', queue, -1, -1)[1] == member) then
+    redis.call('ZADD', b.due, int(at), name)
+  end
+  local first = redis.call('ZSCORE', b.buckets, b.name)
+  if not first or tonumber(first) > at then reckon(b, n) end
 end
 `

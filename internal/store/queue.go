@@ -41,6 +41,8 @@ type queue struct {
 	wake chan struct{}
 	skew atomic.Int64 // clock of Redis minus ours, ms
 
+	tellLater chan int
+
 	filling sync.Mutex // one looks at Redis at a time
 
 	mu       sync.Mutex
@@ -49,13 +51,15 @@ type queue struct {
 	held     map[bucketKey][]spot // wait for a place in their bucket
 	sending  map[bucketKey]int    // leases of this process
 	lookAt   map[int]time.Time    // when to look at a partition's buckets again
+	told     map[int]time.Time    // when the other replicas were last told of work
+	untold   map[int]bool         // those in tellLater
 	rendered *lru[planned]        // by delivery id
 }
 
 func newQueue(s *Store) *queue {
 	return &queue{
 		s: s, name: bridge.NewRequestID(time.Now())[len("evt_"):], wake: make(chan struct{}, 1),
-		known: map[spot]bool{}, held: map[bucketKey][]spot{}, sending: map[bucketKey]int{}, lookAt: map[int]time.Time{},
+		known: map[spot]bool{}, held: map[bucketKey][]spot{}, sending: map[bucketKey]int{}, lookAt: map[int]time.Time{}, told: map[int]time.Time{}, untold: map[int]bool{}, tellLater: make(chan int, bridge.MaxPartitions),
 		rendered: newLRU[planned](cachedDeliveries),
 	}
 }
@@ -69,6 +73,52 @@ func (q *queue) signal() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
+	}
+}
+
+// tellEvery bounds the messages to other replicas: the first goes with its
+// commit, those that come shortly after are told of together.
+const tellEvery = 20 * time.Millisecond
+
+// tell reports whether a commit should tell the other replicas of its work. If
+// not, the teller will.
+func (q *queue) tell(partition int, now time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if now.Sub(q.told[partition]) >= tellEvery {
+		q.told[partition] = now
+		return true
+	}
+	if !q.untold[partition] {
+		q.untold[partition] = true
+		q.tellLater <- partition // has room for every partition
+	}
+	return false
+}
+
+// teller tells the other replicas of what was not told with a commit.
+func (q *queue) teller() {
+	for {
+		var partition int
+		select {
+		case partition = <-q.tellLater:
+		case <-q.s.ctx.Done():
+			return
+		}
+		select {
+		case <-time.After(tellEvery):
+		case <-q.s.ctx.Done():
+			return
+		}
+		q.mu.Lock()
+		q.untold[partition], q.told[partition] = false, time.Now()
+		q.mu.Unlock()
+		err := q.s.read(q.s.ctx, "tell other replicas", func(p redis.Pipeliner) {
+			p.Publish(q.s.ctx, q.s.keyspace.channel(), q.s.message(partition))
+		})
+		if err != nil {
+			q.s.cfg.Log.Debug("other replicas were not told of work, their next poll finds it", "error", err)
+		}
 	}
 }
 

@@ -218,7 +218,8 @@ func (s *Store) encodeRun(k keys, r *storedRun) ([]byte, error) {
 }
 
 func (s *Store) decodeRun(partition int, id, value string) (*storedRun, error) {
-	version, packed, _ := strings.Cut(value, "\n")
+	head, packed, _ := strings.Cut(value, "\n")
+	version, _, _ := strings.Cut(head, " ")
 	v, err := strconv.ParseInt(version, 10, 64)
 	if err != nil {
 		return nil, fmt.Errorf("read run %s: the record has no version", id)

@@ -100,6 +100,7 @@ func (s *Store) start(ctx context.Context) error {
 		s.wg.Go(func() { s.batch.run(s.ctx) })
 	}
 	s.wg.Go(s.listen)
+	s.wg.Go(s.queue.teller)
 	for every, do := range map[*time.Duration]func(context.Context) error{
 		&s.cfg.Every.Meta:       s.meta.pulse,
 		&s.cfg.Every.Sweep:      s.Sweep,

@@ -14,15 +14,17 @@ import (
 //
 // Go decides what is written; the script only knows the rules that must hold
 // at the moment of writing. Its answers are {"ok"}, {"again"} when this very
-// request had been committed, {"duplicate", the remembered answer} and
-// {"conflict", the run as it is}.
+// request had been committed, {"duplicate", the remembered answer}, and with the
+// run as it is {"conflict"} when it has another version or {"claimed"} when
+// another replica has lost it so often that it now goes first.
 var commitScript = newScript("commit", `
 local seen, request, run, outcomes, duplicates = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local remember, answer, hash = ARGV[1], ARGV[2], ARGV[3]
 local id, record, outcome, alone = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local expected, state = ARGV[8], ARGV[9]
 local ttl_seen, ttl_request, ttl_run, max_requests = ARGV[10], ARGV[11], ARGV[12], ARGV[13]
-local first = 15
+local replica, claim = ARGV[15], tonumber(ARGV[16])
+local first = 17
 local id_in_answer = string.sub(answer, #hash + 1, #hash + 26)
 
 if remember == '1' then
@@ -39,8 +41,16 @@ if remember == '1' then
 end
 
 if expected ~= '' then
-  local version = string.match(redis.call('GETRANGE', run, 0, 20), '^(%d+)\n') or '0'
-  if version ~= expected then return {'conflict', redis.call('GET', run) or ''} end
+  local version, by, till = string.match(redis.call('GETRANGE', run, 0, 80), '^(%d+) ?([^ \n]*) ?(%d*)\n')
+  local claimed = by and by ~= '' and by ~= replica and num(till) > now()
+  if claimed or (version or '0') ~= expected then
+    local is = redis.call('GET', run) or ''
+    if claim > 0 and version and not claimed then
+      local rest = string.sub(is, string.find(is, '\n', 1, true), -1)
+      redis.call('SET', run, version .. ' ' .. replica .. ' ' .. int(now() + claim) .. rest, 'KEEPTTL')
+    end
+    return {claimed and 'claimed' or 'conflict', is}
+  end
   redis.call('SET', run, state, 'PX', ttl_run)
 end
 if id ~= '' then
@@ -56,8 +66,8 @@ local function plan(at, k)
   n = n or now()
   local b = {name = ARGV[at], buckets = KEYS[6], due = KEYS[k + 3], target = KEYS[k + 4], inflight = KEYS[k + 5],
     cap = tonumber(ARGV[at + 5]), threshold = tonumber(ARGV[at + 6])}
-  if redis.call('EXISTS', KEYS[k]) == 1 then return end
-  redis.call('SET', KEYS[k], 'P|0|' .. int(n) .. '|0||' .. ARGV[at + 4])
+  -- an id that is taken was planned before
+  if not redis.call('SET', KEYS[k], 'P|0|' .. int(n) .. '|0' .. ARGV[at + 4], 'NX') then return end
   enqueue(b, KEYS[k + 2], KEYS[k + 1], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], n)
 end
 for _ = 1, tonumber(ARGV[14]) do
@@ -87,6 +97,8 @@ type writes struct {
 	state                         []byte
 	ttlSeen, ttlRequest, ttlRun   int64
 	maxRequests                   int64
+	replica                       string // who commits
+	claim                         int64  // ms for which to claim the run on a conflict, 0: not
 
 	keys  []string
 	more  []any
@@ -158,7 +170,7 @@ func (w *writes) finish() []any {
 		expected = fmt.Sprint(w.expected)
 	}
 	args := []any{flag(w.seen != ""), w.answer, w.hash, w.requestID, w.record, w.outcome, flag(w.alone),
-		expected, w.state, w.ttlSeen, w.ttlRequest, w.ttlRun, w.maxRequests, w.count}
+		expected, w.state, w.ttlSeen, w.ttlRequest, w.ttlRun, w.maxRequests, w.count, w.replica, w.claim}
 	return append(args, w.more...)
 }
 
@@ -188,7 +200,7 @@ func indexedOf(r *bridge.Run) indexed {
 func (s *Store) planInto(w *writes, k keys, run *storedRun, firing *bridge.Firing, before indexed) error {
 	now := time.Now()
 	run.Version++
-	w.ttlRun, w.maxRequests, w.buckets = ms(s.cfg.Retention.Runs), s.cfg.Retention.MaxRequests, k.buckets()
+	w.ttlRun, w.maxRequests, w.buckets, w.replica = ms(s.cfg.Retention.Runs), s.cfg.Retention.MaxRequests, k.buckets(), s.queue.name
 	for _, d := range s.cfg.Planner.Plan(run.Run, firing, now) {
 		p := planned{delivery: d, hash: requestHash(d)}
 		record, err := s.encodeDelivery(k, d)
@@ -198,7 +210,7 @@ func (s *Store) planInto(w *writes, k keys, run *storedRun, firing *bridge.Firin
 		w.plan(k, p, record, s.cfg.Queue)
 		run.Deliveries = last(append(run.Deliveries, d.ID), maxRunDeliveries)
 	}
-	if len(w.deliveries) > 0 {
+	if len(w.deliveries) > 0 && s.queue.tell(run.Partition, now) {
 		w.publish(s.keyspace.channel(), s.message(run.Partition))
 	}
 	if err := s.index(w, k, run.Run, before); err != nil {
