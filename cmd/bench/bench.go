@@ -26,6 +26,7 @@ type options struct {
 	duration time.Duration
 	clients  []int
 	profile  string
+	only     string
 }
 
 // adminToken is the operator's in this run only.
@@ -46,6 +47,22 @@ func bench(ctx context.Context, o options) error {
 		o.clients = o.clients[len(o.clients)-1:]
 		return throughput(ctx, o, "strict", 0)
 	}
+	for _, part := range []struct {
+		name string
+		do   func(context.Context, options) error
+	}{{"throughput", throughputs}, {"latency", latency}, {"memory", memory}} {
+		if o.only != "" && o.only != part.name {
+			continue
+		}
+		if err := part.do(ctx, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// throughputs prints a table: every load under both durabilities.
+func throughputs(ctx context.Context, o options) error {
 	fmt.Printf("\n%-9s %-28s %8s %10s %10s %10s %8s\n", "", "", "clients", "events/s", "p50", "p99", "of floor")
 	for _, durability := range []string{"strict", "relaxed"} {
 		for load := range 2 {
@@ -55,10 +72,7 @@ func bench(ctx context.Context, o options) error {
 		}
 	}
 	fmt.Println()
-	if err := latency(ctx, o); err != nil {
-		return err
-	}
-	return memory(ctx, o)
+	return nil
 }
 
 var fsyncOf = map[string]string{"strict": "always", "relaxed": "everysec"}

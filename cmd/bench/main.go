@@ -22,6 +22,7 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", 5*time.Second, "of each measurement")
 	flag.StringVar(&clients, "clients", "1,16,64", "numbers of clients")
 	flag.StringVar(&o.profile, "cpuprofile", "", "only measure the SEI load with the most clients, and write a CPU profile of the server to this file")
+	flag.StringVar(&o.only, "only", "", "measure only this: throughput, latency or memory")
 	floorURL := flag.String("floor", "", "run as the floor server on this Redis URL (used by bench itself)")
 	floorBytes := flag.Int("floor-bytes", 0, "bytes that the floor writes for each event")
 	flag.Parse()

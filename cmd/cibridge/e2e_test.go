@@ -351,3 +351,23 @@ func TestSEIVariants(t *testing.T) {
 		t.Errorf("with a prefix: %d %s", status, answer)
 	}
 }
+
+// TestEveryProvider sends one finished run to each source provider, with the
+// address that people find in its documentation.
+func TestEveryProvider(t *testing.T) {
+	for provider, path := range map[string]string{"github": "", "github enterprise": "/api/v3", "gitlab": "/api/v4", "gitlab, its plain address": "", "gitea": "/api/v1", "gitea, its plain address": ""} {
+		t.Run(provider, func(t *testing.T) {
+			s := newStack(t)
+			name, _, _ := strings.Cut(strings.ReplaceAll(provider, ",", " "), " ")
+			s.application(name, s.forge.url+path)
+			s.hook(map[string]any{"name": "ci", "profile": name, "context": "ci/build"})
+			sha := shaOf(provider)
+			s.post(sent{"/v1/custom-cicd", map[string]string{"Authorization": "Bearer " + s.key("harness-sei")}, payload(t, "harness-sei/flat-new-names.json", payloadSHA, sha, `"result": "success"`, `"result": "FAILED"`)})
+			s.settled(20 * time.Second)
+			want := map[string]string{"github": "failure", "gitea": "failure", "gitlab": "failed"}[name]
+			if got := statesOf(s.commits()[sha], "ci/build"); !slices.Equal(got, []string{want}) {
+				t.Errorf("states %v, want %s", got, want)
+			}
+		})
+	}
+}

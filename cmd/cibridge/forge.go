@@ -34,7 +34,7 @@ func newForge() *cobra.Command {
 				return failed(exitConfig, fmt.Errorf("listen: %w", err))
 			}
 			url := "http://" + l.Addr().String()
-			fmt.Fprintf(cmd.OutOrStdout(), "forge listens on %s\n  what commits show   %s/\n  base URL for        github %s, gitlab %s/api/v4, gitea %s\n", url, url, url, url, url)
+			fmt.Fprintf(cmd.OutOrStdout(), "forge listens on %s\n  what commits show   %s/\n  base URL for        github %s, gitlab %s/api/v4, gitea %s/api/v1\n", url, url, url, url, url)
 			return serveUntilDone(cmd.Context(), &http.Server{Handler: forge.New(forge.Config{Faults: parsed}), ReadHeaderTimeout: 5 * time.Second}, l)
 		},
 	}
