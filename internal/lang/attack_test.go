@@ -133,24 +133,27 @@ func TestGrowthIsBounded(t *testing.T) {
 	}
 }
 
-// A pooled machine must not keep the payload of the last run alive.
+// A pooled frame must not keep the payload of the last run alive.
 func TestReleaseForgets(t *testing.T) {
-	e, err := Compile(`let x = body.s; [x, x, body.s + "!"]`, testScope())
+	e, err := Compile(`let x = body.s; [x, x, body.s + "!", len(filter([x], # == "x"))]`, testScope())
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &machine{env: map[string]any{"body": map[string]any{"s": "x"}}}
-	m.env[runName] = &m.run
-	if _, err := m.vm.Run(e.program, m.env); err != nil {
+	f := &frame{env: map[string]any{"body": map[string]any{"s": "x"}}, vars: make([]any, e.slots)}
+	if _, err := e.start(f); err != nil {
 		t.Fatal(err)
 	}
-	m.release()
-	if len(m.env) != 0 || m.doc != nil {
-		t.Errorf("the environment is kept: %v", m.env)
+	if f.vars[0] == nil || cap(f.stack) == 0 {
+		t.Fatalf("the run left nothing behind: %v", f)
 	}
-	for _, v := range append(m.vm.Stack[:cap(m.vm.Stack)], m.vm.Variables...) {
+	vars, stack := f.vars, f.stack
+	f.release()
+	if f.env != nil || f.item != nil || f.run.times != nil {
+		t.Errorf("the frame keeps %v", f)
+	}
+	for _, v := range append(stack[:cap(stack)], vars...) {
 		if v != nil {
-			t.Errorf("the machine keeps %v", v)
+			t.Errorf("the frame keeps %v", v)
 		}
 	}
 }

@@ -8,21 +8,23 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/builtin"
 	"github.com/expr-lang/expr/checker"
-	"github.com/expr-lang/expr/compiler"
 	"github.com/expr-lang/expr/conf"
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/parser"
-	"github.com/expr-lang/expr/vm"
 )
 
 // Expr is a compiled expression. It is safe for concurrent use.
 type Expr struct {
-	src     string
-	program *vm.Program
-	roots   []string
-	reads   []string
-	times   Times
+	src   string
+	start step
+	slots int    // of the values of let
+	name  string // of the expression that is nothing but a name; "" for others
+	roots []string
+	reads []string
+	times Times
 }
 
 // Compile checks and compiles an expression that may use the names of scope.
@@ -45,17 +47,19 @@ func Compile(src string, scope *Scope) (*Expr, error) {
 	if len(c.errs) > 0 {
 		return nil, c.failure()
 	}
+	name := ""
+	if n, ok := tree.Node.(*ast.IdentifierNode); ok {
+		name = n.Value
+	}
 	w := &rewriter{regexps: c.regexps}
 	tree.Node = w.value(tree.Node)
 	config.MaxNodes = 0
 	if _, err := checker.Check(tree, config); err != nil {
 		return nil, syntaxError(src, err)
 	}
-	program, err := compiler.Compile(tree, config)
-	if err != nil {
-		return nil, &Error{Line: 1, Col: 1, Width: 1, Code: CodeSyntax, Message: "this expression cannot be compiled"}
-	}
-	return &Expr{src: src, program: program, roots: c.rootNames(), reads: c.readPaths(), times: scope.times}, nil
+	a := &assembler{}
+	first := a.step(tree.Node)
+	return &Expr{src: src, start: first, slots: a.slots, name: name, roots: c.rootNames(), reads: c.readPaths(), times: scope.times}, nil
 }
 
 // String returns the source of e.
@@ -79,8 +83,8 @@ func newConfig() *conf.Config {
 	for name := range c.Builtins {
 		c.Disabled[name] = true
 	}
-	for name, f := range natives {
-		c.Functions[name] = &f.Function
+	for name := range natives {
+		c.Functions[name] = &builtin.Function{Name: name}
 	}
 	return c
 }

@@ -115,25 +115,6 @@ func scalarEnd(s string, i int) int {
 	return i
 }
 
-// members calls f for each member of the object, or item of the list, that
-// begins here, with the text of its value. f returns false to stop.
-func (c *cursor) members(f func(key, raw string) bool) {
-	object := c.space() == '{'
-	for c.next() {
-		key := ""
-		if object {
-			key = c.str()
-			c.space()
-			c.i++ // the colon
-			c.space()
-		}
-		at := c.i
-		if raw := c.raw(); c.i == at || !f(key, raw) {
-			return
-		}
-	}
-}
-
 // value reads the value that begins here. Lists longer than limit are cut, and
 // cut is set; limit 0 is none.
 func (c *cursor) value(limit int, cut *bool) any {
@@ -165,6 +146,9 @@ func (c *cursor) list(limit int, cut *bool) any {
 			*cut = true
 			c.raw()
 		} else {
+			if len(out) == 0 {
+				out = make([]any, 0, 4) // one growth instead of three
+			}
 			out = append(out, c.value(limit, cut))
 		}
 		if c.i == at {

@@ -1,49 +1,44 @@
 package lang
 
 import (
-	"strconv"
+	"slices"
 	"strings"
 )
 
-// Doc is a JSON value that is decoded only where it is read: an object is
-// split into its members when one of them is asked for, a list into its items.
-// The text must have passed [Scan]. In the environment of an expression a Doc
+// Doc is a JSON value that is decoded only where it is read. Its text is
+// indexed once, as a whole: from then on a member or an item is found without
+// reading what stands before it. In the environment of an expression a Doc
 // behaves as the value it stands for.
 //
 // A Doc keeps what it decoded, so it is not safe for concurrent use. The nil
 // Doc is an absent value.
 type Doc struct {
-	raw     string
-	kids    []kid
-	split   bool
-	val     any
-	decoded bool
-	top     *docTop
-}
-
-type kid struct {
-	key string // of a member; "" for items
-	raw string
-	doc *Doc // nil until it is asked for
-}
-
-// kid returns the document of a member or an item.
-func (d *Doc) kid(i int) *Doc {
-	k := &d.kids[i]
-	if k.doc == nil {
-		k.doc = &Doc{raw: k.raw, top: d.top}
-	}
-	return k.doc
-}
-
-// docTop is shared by all parts of one document.
-type docTop struct {
-	truncated bool
+	in *document
+	at int32 // its node; 0 is the whole text
 }
 
 // NewDoc returns the document of a JSON text that [Scan] has accepted.
 func NewDoc(json string) *Doc {
-	return &Doc{raw: strings.TrimSpace(json), top: new(docTop)}
+	return &Doc{in: &document{json: strings.TrimSpace(json)}}
+}
+
+// Parse is [Scan] and [NewDoc] in one pass over the text.
+func Parse(json []byte, maxDepth, maxTokens int) (*Doc, error) {
+	s := newScanner(json, maxDepth, maxTokens)
+	defer s.release()
+	s.indexing = true
+	if bad := s.scan(); bad != fine {
+		return nil, s.explain(bad)
+	}
+	return &Doc{in: &document{json: string(json), nodes: slices.Clone(s.nodes), escaped: s.escaped}}, nil
+}
+
+// Source returns the whole text that d is a part of.
+func (d *Doc) Source() string {
+	if d == nil {
+		return ""
+	}
+	return d.in.json
 }
 
 // Raw returns the JSON text of d, "" when d is nil.
@@ -51,21 +46,30 @@ func (d *Doc) Raw() string {
 	if d == nil {
 		return ""
 	}
-	return d.raw
+	return d.in.raw(d.at)
 }
 
 // Truncated reports whether a list of the document was longer than expressions
 // see, so that a decoded value lacks its tail.
-func (d *Doc) Truncated() bool { return d != nil && d.top.truncated }
+func (d *Doc) Truncated() bool { return d != nil && d.in.truncated }
 
 // Absent reports whether d is nil or JSON's null.
-func (d *Doc) Absent() bool { return d == nil || d.raw == "" || d.raw[0] == 'n' }
+func (d *Doc) Absent() bool { return d == nil || d.in.kind(d.at) == 'n' }
 
 // IsList reports whether d is a JSON array.
-func (d *Doc) IsList() bool { return d != nil && d.raw != "" && d.raw[0] == '[' }
+func (d *Doc) IsList() bool { return d != nil && d.in.kind(d.at) == '[' }
 
 // IsObject reports whether d is a JSON object.
-func (d *Doc) IsObject() bool { return d != nil && d.raw != "" && d.raw[0] == '{' }
+func (d *Doc) IsObject() bool { return d != nil && d.in.kind(d.at) == '{' }
+
+// Text returns the value of a JSON string; ok is false for any other.
+func (d *Doc) Text() (text string, ok bool) {
+	if d == nil || d.in.kind(d.at) != '"' {
+		return "", false
+	}
+	c := cursor{s: d.in.raw(d.at)}
+	return c.str(), true
+}
 
 // Value returns the decoded value as [Decode] does, but with lists cut to the
 // 1000 items that expressions see; Truncated tells. nil is absent or null.
@@ -73,10 +77,7 @@ func (d *Doc) Value() any {
 	if d == nil {
 		return nil
 	}
-	if !d.decoded {
-		d.val, d.decoded = decode(d.raw, maxItems, &d.top.truncated), true
-	}
-	return d.val
+	return d.in.value(d.at)
 }
 
 // Full returns the decoded value with all items of its lists.
@@ -85,7 +86,7 @@ func (d *Doc) Full() any {
 		return nil
 	}
 	var cut bool
-	return decode(d.raw, 0, &cut)
+	return decode(d.in.raw(d.at), 0, &cut)
 }
 
 // Member returns the member of an object, nil when there is none or d is not
@@ -94,13 +95,7 @@ func (d *Doc) Member(name string) *Doc {
 	if !d.IsObject() {
 		return nil
 	}
-	d.open()
-	for i := range d.kids {
-		if d.kids[i].key == name {
-			return d.kid(i)
-		}
-	}
-	return nil
+	return d.in.doc(d.in.member(d.at, name))
 }
 
 // Item returns the item of a list, counted from the end when i is negative,
@@ -109,14 +104,7 @@ func (d *Doc) Item(i int) *Doc {
 	if !d.IsList() {
 		return nil
 	}
-	d.open()
-	if i < 0 {
-		i += len(d.kids)
-	}
-	if i < 0 || i >= len(d.kids) {
-		return nil
-	}
-	return d.kid(i)
+	return d.in.doc(d.in.item(d.at, i))
 }
 
 // Items returns all items of a list in their order; an object, a text, a
@@ -128,10 +116,11 @@ func (d *Doc) Items() []*Doc {
 	if !d.IsList() {
 		return []*Doc{d}
 	}
-	d.open()
-	out := make([]*Doc, len(d.kids))
-	for i := range d.kids {
-		out[i] = d.kid(i)
+	docs := make([]Doc, 0, d.in.count(d.at))
+	out := make([]*Doc, 0, cap(docs))
+	for n := range d.in.inside(d.at) {
+		docs = append(docs, Doc{in: d.in, at: n})
+		out = append(out, &docs[len(docs)-1])
 	}
 	return out
 }
@@ -148,37 +137,11 @@ func (d *Doc) Entries() []Entry {
 	if !d.IsObject() {
 		return nil
 	}
-	d.open()
-	out := make([]Entry, len(d.kids))
-	for i := range d.kids {
-		out[i] = Entry{d.kids[i].key, d.kid(i)}
+	var out []Entry
+	for n := range d.in.inside(d.at) {
+		out = append(out, Entry{d.in.name(n), d.in.doc(n)})
 	}
-	return out
-}
-
-func (d *Doc) open() {
-	if d.split {
-		return
-	}
-	d.split = true
-	d.kids = make([]kid, 0, min(max(len(d.raw)/80, 4), 128))
-	c := cursor{s: d.raw}
-	c.members(func(key, raw string) bool {
-		d.kids = append(d.kids, kid{key: key, raw: raw})
-		return true
-	})
-}
-
-// step follows one key of a path: a member of an object, or an item when the
-// key is a number and d is a list.
-func (d *Doc) step(key string) *Doc {
-	if d.IsList() {
-		if i, err := strconv.Atoi(key); err == nil && i >= 0 {
-			return d.Item(i)
-		}
-		return nil
-	}
-	return d.Member(key)
+	return slices.Clip(out)
 }
 
 // Decode returns the value of a JSON text: nil, bool, string, []any,

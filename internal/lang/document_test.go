@@ -130,17 +130,29 @@ func FuzzDoc(f *testing.F) {
 		if Scan(src, 0, 0) != nil {
 			return
 		}
-		d := NewDoc(string(src))
 		full, err := Decode(src)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := d.Full(); fmt.Sprintf("%#v", got) != fmt.Sprintf("%#v", full) {
-			t.Fatalf("got %#v, want %#v", got, full)
+		parsed, err := Parse(src, 0, 0)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if m, ok := full.(map[string]any); ok {
-			if got := d.Member(name).Full(); fmt.Sprintf("%#v", got) != fmt.Sprintf("%#v", m[name]) {
-				t.Fatalf("member %q: got %#v, want %#v", name, got, m[name])
+		for _, d := range []*Doc{parsed, NewDoc(string(src))} {
+			if got := d.Full(); fmt.Sprintf("%#v", got) != fmt.Sprintf("%#v", full) {
+				t.Fatalf("got %#v, want %#v", got, full)
+			}
+			if m, ok := full.(map[string]any); ok {
+				if got := d.Member(name).Full(); fmt.Sprintf("%#v", got) != fmt.Sprintf("%#v", m[name]) {
+					t.Fatalf("member %q: got %#v, want %#v", name, got, m[name])
+				}
+			}
+			if list, ok := full.([]any); ok {
+				for i, item := range d.Items() {
+					if got := item.Full(); fmt.Sprintf("%#v", got) != fmt.Sprintf("%#v", list[i]) || fmt.Sprintf("%#v", d.Item(i-len(list)).Full()) != fmt.Sprintf("%#v", got) {
+						t.Fatalf("item %d: got %#v, want %#v", i, got, list[i])
+					}
+				}
 			}
 		}
 	})

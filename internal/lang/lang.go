@@ -6,8 +6,9 @@
 //
 // [Compile] and [CompilePath] check and compile, [Expr.Run] and [Path.Find]
 // run. [Scan] must have accepted a JSON text before anything else here reads
-// it; [Doc] then decodes only what is read. [Times] and [ParseRepo] read the
-// two kinds of text that every CI tool spells differently.
+// it; [Parse] does that and makes a [Doc], which decodes only what is read.
+// [Times] and [ParseRepo] read the two kinds of text that every CI tool spells
+// differently.
 //
 // Expressions are expr-lang/expr with stricter rules: operators and functions
 // accept absent values (nil) where that can mean something and otherwise say

@@ -6,92 +6,64 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/expr-lang/expr/builtin"
 )
 
-// native is an operation or a function as the machine calls it. One that is
-// not pure gets the state of its run as its first argument.
-type native struct {
-	builtin.Function
-	pure bool
-}
-
-// operation is what stands behind an operator. Its arguments are values of the
-// kinds that norm returns.
+// operation is what stands behind an operator or a function. Its arguments are
+// values of the kinds that norm returns; they are valid until it returns.
 type operation func(r *run, a []any) (any, error)
 
 // natives has all operations and functions under the names that a rewritten
 // tree calls.
 var natives = makeNatives()
 
-func makeNatives() map[string]*native {
-	all := map[string]*native{}
-	add := func(name string, pure bool, f operation) {
-		all[name] = &native{pure: pure, Function: builtin.Function{Name: name, Func: func(params ...any) (any, error) {
-			if pure {
-				return f(nil, params)
-			}
-			return f(params[0].(*run), params[1:])
-		}}}
-	}
-	for name, f := range map[string]operation{"§value": opValue, "§get": opGet, "§bool": opBool, "§neg": opNeg} {
-		add(name, true, f)
-	}
-	for name, f := range map[string]operation{
+func makeNatives() map[string]operation {
+	all := map[string]operation{
+		"§value": nil, "§get": nil, // the assembler makes these two itself
+		"§bool": opBool, "§neg": opNeg,
 		"§add": opAdd, "§sub": arithmetic("subtract", "-", subInt, subFloat), "§mul": arithmetic("multiply", "*", mulInt, mulFloat), "§div": opDiv, "§mod": opMod,
 		"§less": compare("<", func(c int) bool { return c < 0 }), "§more": compare(">", func(c int) bool { return c > 0 }),
 		"§lessEqual": compare("<=", func(c int) bool { return c <= 0 }), "§moreEqual": compare(">=", func(c int) bool { return c >= 0 }),
 		"§in": opIn, "§contains": opContains, "§matches": opMatches,
 		"§startsWith": textTest("startsWith", strings.HasPrefix), "§endsWith": textTest("endsWith", strings.HasSuffix),
 		"§slice": opSlice, "§index": opIndex, "§list": opList, "§tick": opTick, "§sum": opSum,
-	} {
-		add(name, false, f)
 	}
 	for name, f := range functions {
-		add(name, false, f.run)
+		all[name] = f.run
 	}
 	return all
 }
 
-func opValue(_ *run, a []any) (any, error) { return norm(a[0]), nil }
-
 // opTick counts a round of a condition.
 func opTick(r *run, a []any) (any, error) { return a[0], r.spend(64) }
 
-// opGet follows a constant chain. What is not there is absent.
-func opGet(_ *run, a []any) (any, error) {
-	keys := a[1].(*chain).keys
-	v := a[0]
-	for i, k := range keys {
-		d, ok := v.(*Doc)
-		if !ok {
-			return getPlain(norm(v), keys[i:])
+// get follows a constant chain. What is not there is absent.
+func get(v any, keys []chainKey) (any, error) {
+	d, ok := v.(*Doc)
+	if !ok {
+		return getPlain(norm(v), keys)
+	}
+	if d == nil {
+		return nil, nil
+	}
+	n := d.at
+	for _, k := range keys {
+		next := nowhere
+		switch kind := d.in.kind(n); {
+		case kind == 'n':
+			return nil, nil
+		case k.named && kind == '{':
+			next = d.in.member(n, k.name)
+		case !k.named && kind == '[':
+			next = d.in.item(n, k.index)
+		default:
+			return nil, keyFault(d.in.value(n), k)
 		}
-		if d.Absent() {
+		if next == nowhere {
 			return nil, nil
 		}
-		if v = docKey(d, k); v.(*Doc) == nil {
-			return nil, misfit(d, k)
-		}
+		n = next
 	}
-	return norm(v), nil
-}
-
-func docKey(d *Doc, k chainKey) *Doc {
-	if k.named {
-		return d.Member(k.name)
-	}
-	return d.Item(k.index)
-}
-
-// misfit returns the fault of looking for k in something that has no such
-// keys, or nil.
-func misfit(d *Doc, k chainKey) error {
-	if k.named && d.IsObject() || !k.named && d.IsList() {
-		return nil
-	}
-	return keyFault(d.Value(), k)
+	return d.in.value(n), nil
 }
 
 func getPlain(v any, keys []chainKey) (any, error) {

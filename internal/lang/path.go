@@ -2,6 +2,7 @@ package lang
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -11,8 +12,16 @@ import (
 // Path is a compiled gjson path.
 type Path struct {
 	src   string
-	keys  []string // the plain steps at the start
-	query string   // gjson for what follows; "" when all steps are plain
+	keys  []pathKey // the plain steps at the start
+	query string    // gjson for what follows; "" when all steps are plain
+	pick  *pick     // does the same as query, where it can
+}
+
+// pathKey is a plain step: the name of a member, and the number of an item when
+// the name is one, else -1.
+type pathKey struct {
+	name  string
+	index int
 }
 
 // allowedModifiers are those whose output cannot be larger than their input.
@@ -31,9 +40,10 @@ func CompilePath(src string) (*Path, error) {
 		key, after, plain := plainStep(rest)
 		if !plain {
 			p.query = rest
+			p.pick = newPick(rest)
 			break
 		}
-		p.keys = append(p.keys, key)
+		p.keys = append(p.keys, newPathKey(key))
 		rest = after
 	}
 	return p, nil
@@ -45,19 +55,34 @@ func (p *Path) String() string { return p.src }
 // Plain returns the steps of a path that consists of names and indexes only;
 // ok is false for any other path.
 func (p *Path) Plain() (steps []string, ok bool) {
-	return p.keys, p.query == ""
+	for _, k := range p.keys {
+		steps = append(steps, k.name)
+	}
+	return steps, p.query == ""
 }
 
 // Find returns what the path leads to in d, nil when there is nothing; JSON's
 // null is a Doc that is Absent.
 func (p *Path) Find(d *Doc) *Doc {
+	if d == nil {
+		return nil
+	}
+	at := d.at
 	for _, key := range p.keys {
-		if d = d.step(key); d == nil {
+		if at = d.in.step(at, key); at == nowhere {
 			return nil
 		}
 	}
-	if p.query == "" || d == nil {
+	if len(p.keys) > 0 {
+		d = d.in.doc(at)
+	}
+	if p.query == "" {
 		return d
+	}
+	if p.pick != nil {
+		if found, ok := p.pick.find(d); ok {
+			return found
+		}
 	}
 	if !d.IsObject() && !d.IsList() {
 		// gjson would look for brackets inside a text.
@@ -66,11 +91,11 @@ func (p *Path) Find(d *Doc) *Doc {
 		}
 		return nil
 	}
-	r := gjson.Get(d.raw, p.query)
+	r := gjson.Get(d.Raw(), p.query)
 	if !r.Exists() {
 		return nil
 	}
-	return &Doc{raw: r.Raw, top: d.top}
+	return NewDoc(r.Raw)
 }
 
 // Get returns the value that the path leads to in a JSON text that [Scan] has
@@ -87,6 +112,14 @@ func (p *Path) Get(json string) (value any, ok bool) {
 	}
 	var cut bool
 	return decode(r.Raw, 0, &cut), true
+}
+
+func newPathKey(name string) pathKey {
+	index, err := strconv.Atoi(name)
+	if err != nil || index < 0 {
+		index = -1
+	}
+	return pathKey{name, index}
 }
 
 // plainStep cuts the first step off a path that passed the lint. plain is

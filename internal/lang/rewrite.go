@@ -36,9 +36,6 @@ func at(n ast.Node, loc file.Location) ast.Node {
 // op calls one of the operations of ops.go or a function, in the place of n.
 func (w *rewriter) op(n ast.Node, name string, args ...ast.Node) ast.Node {
 	loc := start(n)
-	if !natives[name].pure {
-		args = append([]ast.Node{at(&ast.IdentifierNode{Value: runName}, loc)}, args...)
-	}
 	return at(&ast.CallNode{Callee: at(&ast.IdentifierNode{Value: name}, loc), Arguments: args}, loc)
 }
 

@@ -3,11 +3,7 @@ package lang
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"time"
-
-	"github.com/expr-lang/expr/file"
-	"github.com/expr-lang/expr/vm"
 )
 
 // DefaultTimeout bounds a run for which the caller gives no deadline. The
@@ -36,52 +32,43 @@ func (e *Expr) Run(env map[string]any, deadline time.Time) (any, error) {
 
 // Eval is Run with more to tell.
 func (e *Expr) Eval(env map[string]any, deadline time.Time) (res Result, err error) {
-	m := machines.Get().(*machine)
-	defer m.release()
-	for _, name := range e.roots {
-		m.env[name] = env[name]
-		if d, ok := env[name].(*Doc); ok {
-			m.doc = d // truncation is noted there
+	if e.name != "" {
+		v := env[e.name]
+		if d, ok := v.(*Doc); ok {
+			v = d.Value()
+			return Result{Value: v, Truncated: d.Truncated()}, nil
 		}
+		return Result{Value: norm(v)}, nil
 	}
-	m.run = run{times: &e.times, deadline: deadline}
-	m.env[runName] = &m.run
+	f := frames.Get().(*frame)
+	defer f.release()
+	f.env, f.run = env, run{times: &e.times, deadline: deadline}
+	if len(f.vars) < e.slots {
+		f.vars = make([]any, e.slots)
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			err = &Error{Line: 1, Col: 1, Width: 1, Code: CodeRun, Message: fmt.Sprintf("this expression failed: %v", p)}
 		}
 	}()
-	out, err := m.vm.Run(e.program, m.env)
+	out, err := e.start(f)
 	if err != nil {
 		return Result{}, e.runError(err)
 	}
 	if out != Omit {
 		out = norm(out)
 	}
-	return Result{Value: out, Truncated: m.run.truncated || m.doc.Truncated()}, nil
+	return Result{Value: out, Truncated: f.run.truncated || e.truncated(env)}, nil
 }
 
-// runName is the name under which functions find the state of their run. A
-// source text cannot contain it: the lexer knows no § in names.
-const runName = "§run"
-
-// machine is what a run needs and what is used again by the next one.
-type machine struct {
-	vm  vm.VM
-	env map[string]any
-	run run
-	doc *Doc
-}
-
-var machines = sync.Pool{New: func() any { return &machine{env: make(map[string]any, 8)} }}
-
-// release gives m back without the data of the run.
-func (m *machine) release() {
-	clear(m.env)
-	clear(m.vm.Stack[:cap(m.vm.Stack)])
-	clear(m.vm.Variables)
-	m.run, m.doc = run{}, nil
-	machines.Put(m)
+// truncated reports whether a document that e reads was cut.
+func (e *Expr) truncated(env map[string]any) bool {
+	for _, name := range e.roots {
+		if d, ok := env[name].(*Doc); ok && d.Truncated() {
+			return true
+		}
+	}
+	return false
 }
 
 // run is the state of one evaluation: what it has used up.
@@ -125,14 +112,13 @@ func (r *run) made(n int) error {
 	return r.spend(n)
 }
 
-// runError puts an error of the machine into words and in its place.
+// runError puts an error of a step into words and in its place.
 func (e *Expr) runError(err error) error {
 	out := &Error{Line: 1, Col: 1, Width: 1, Code: CodeRun, Message: "this expression failed: " + err.Error()}
-	var fe *file.Error
-	if errors.As(err, &fe) {
-		out.Line, out.Col = max(fe.Line, 1), fe.Column+1
-		out.Width = max(1, fe.To-fe.From)
-		out.Message = "this expression failed: " + fe.Message
+	var l *located
+	if errors.As(err, &l) {
+		out.Line, out.Col = place(e.src, l.at.From)
+		out.Width = max(1, l.at.To-l.at.From)
 	}
 	var timeErr *Error
 	if errors.As(err, &timeErr) {

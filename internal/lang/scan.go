@@ -3,6 +3,7 @@ package lang
 import (
 	"encoding/binary"
 	"math/bits"
+	"sync"
 )
 
 // Scan reports what is wrong with a JSON text, in one pass and without
@@ -14,18 +15,39 @@ import (
 // The error is an [*Error] with the code E001 and with line and column in the
 // text. Its message is for the person who wrote the sender.
 func Scan(json []byte, maxDepth, maxTokens int) error {
+	s := newScanner(json, maxDepth, maxTokens)
+	defer s.release()
+	if bad := s.scan(); bad != fine {
+		return s.explain(bad)
+	}
+	return nil
+}
+
+func newScanner(json []byte, maxDepth, maxTokens int) *scanner {
 	if maxDepth <= 0 {
 		maxDepth = MaxDepth
 	}
 	if maxTokens <= 0 {
 		maxTokens = MaxTokens
 	}
-	s := scanner{b: json, maxDepth: maxDepth, maxTokens: maxTokens}
-	s.open = s.room[:0]
-	if bad := s.scan(); bad != fine {
-		return s.explain(bad)
+	s := scanners.Get().(*scanner)
+	s.b, s.maxDepth, s.maxTokens = json, maxDepth, maxTokens
+	return s
+}
+
+var scanners = sync.Pool{New: func() any { return new(scanner) }}
+
+// keepNodes is the longest index for which a scanner keeps its room.
+const keepNodes = 16 << 10
+
+// release gives s back without the text.
+func (s *scanner) release() {
+	open, nodes := s.open[:0], s.nodes[:0]
+	if cap(nodes) > keepNodes {
+		nodes = nil
 	}
-	return nil
+	*s = scanner{open: open, nodes: nodes}
+	scanners.Put(s)
 }
 
 // complaint is what the scanner expected and did not find.
@@ -51,10 +73,16 @@ type scanner struct {
 	b                   []byte
 	i, start            int
 	open                []int // offsets of the open brackets
-	room                [MaxDepth]int
 	tokens              int
 	maxDepth, maxTokens int
 	afterValue          bool
+
+	indexing bool   // nodes are wanted
+	nodes    []node // of the values met
+	parent   int32  // the node of the innermost open bracket
+	key      int32  // the name of the member whose value comes next
+	escaped  bool   // some name is written with a backslash
+	slash    bool   // the last string had a backslash
 }
 
 func (s *scanner) scan() complaint {
@@ -100,9 +128,12 @@ func (s *scanner) inObject() complaint {
 		case c != '"':
 			return wantName
 		}
+		s.key = int32(s.i)
+		s.slash = false
 		if bad := s.str(); bad != fine {
 			return bad
 		}
+		s.escaped = s.escaped || s.slash
 		if s.space() != ':' {
 			return wantColon
 		}
@@ -128,6 +159,7 @@ func (s *scanner) inList() complaint {
 			return wantComma
 		}
 		depth := len(s.open)
+		s.key = 0
 		if bad := s.value(); bad != fine || len(s.open) > depth {
 			return bad
 		}
@@ -138,6 +170,7 @@ func (s *scanner) inList() complaint {
 // that the next thing must be a comma or the end.
 func (s *scanner) value() complaint {
 	c := s.space()
+	from := s.i
 	switch {
 	case c == '"':
 		if bad := s.str(); bad != fine {
@@ -147,6 +180,7 @@ func (s *scanner) value() complaint {
 		if len(s.open) == s.maxDepth {
 			return tooDeep
 		}
+		s.enter()
 		s.open = append(s.open, s.i)
 		s.i++
 		s.afterValue = false
@@ -160,11 +194,31 @@ func (s *scanner) value() complaint {
 		return wantValue
 	}
 	s.afterValue = true
+	if s.indexing {
+		s.nodes = append(s.nodes, node{key: s.key, start: int32(from), end: int32(s.i), next: int32(len(s.nodes)) + 1})
+	}
 	return s.count()
+}
+
+// enter begins the node of the object or list that begins here. Until leave
+// ends it, its next is the node around it.
+func (s *scanner) enter() {
+	if s.indexing {
+		s.nodes = append(s.nodes, node{key: s.key, start: int32(s.i), next: s.parent})
+		s.parent = int32(len(s.nodes)) - 1
+	}
+}
+
+func (s *scanner) leave() {
+	if s.indexing {
+		n := &s.nodes[s.parent]
+		s.parent, n.next, n.end = n.next, int32(len(s.nodes)), int32(s.i)
+	}
 }
 
 func (s *scanner) close() {
 	s.i++
+	s.leave()
 	s.open = s.open[:len(s.open)-1]
 	s.afterValue = true
 }
@@ -222,8 +276,10 @@ func (s *scanner) str() complaint {
 			return badString
 		case s.i+1 < len(s.b) && escapable[s.b[s.i+1]]:
 			s.i += 2
+			s.slash = true
 		case s.i+5 < len(s.b) && s.b[s.i+1] == 'u' && hex4(s.b[s.i+2:s.i+6]):
 			s.i += 6
+			s.slash = true
 		default:
 			return badString
 		}

@@ -105,8 +105,10 @@ func (s *state) events() Result {
 			}
 			break
 		}
-		if problem := s.check(slices.Concat(s.m.checks, e.checks)); problem != nil {
-			return s.refuse(bridge.Rejected, e, problem)
+		for _, checks := range [][]check{s.m.checks, e.checks} {
+			if problem := s.check(checks); problem != nil {
+				return s.refuse(bridge.Rejected, e, problem)
+			}
 		}
 		ev, problem := s.make(e, res.Dedupe, taken-1)
 		switch {

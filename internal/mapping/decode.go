@@ -57,7 +57,8 @@ func (s *state) document() *Problem {
 // parse scans a JSON text. A document that is a JSON text inside a JSON string
 // is parsed once more.
 func (s *state) parse(raw []byte) (*lang.Doc, *Problem) {
-	if err := lang.Scan(raw, 0, 0); err != nil {
+	doc, err := lang.Parse(raw, 0, 0)
+	if err != nil {
 		p := &Problem{Status: 400, Code: CodeBadJSON, Message: err.Error(), Line: 1, Col: 1}
 		var e *lang.Error
 		if errors.As(err, &e) {
@@ -65,9 +66,7 @@ func (s *state) parse(raw []byte) (*lang.Doc, *Problem) {
 		}
 		return nil, p
 	}
-	doc := lang.NewDoc(string(raw))
-	if doc.Raw()[0] == '"' {
-		text, _ := doc.Value().(string)
+	if text, ok := doc.Text(); ok {
 		if inner := inside(text); inner != nil {
 			return inner, nil
 		}
@@ -79,10 +78,14 @@ func (s *state) parse(raw []byte) (*lang.Doc, *Problem) {
 // any other text.
 func inside(text string) *lang.Doc {
 	text = strings.TrimSpace(strings.TrimPrefix(text, "\ufeff"))
-	if text == "" || text[0] != '{' && text[0] != '[' || lang.Scan([]byte(text), 0, 0) != nil {
+	if text == "" || text[0] != '{' && text[0] != '[' {
 		return nil
 	}
-	return lang.NewDoc(text)
+	doc, err := lang.Parse([]byte(text), 0, 0)
+	if err != nil {
+		return nil
+	}
+	return doc
 }
 
 // unwrap follows one step of the document into what it wraps.

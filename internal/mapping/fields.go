@@ -109,7 +109,17 @@ func (c coercion) text(x any) (any, string) {
 	case text == "":
 		return nil, ""
 	}
-	return c.cut(text), ""
+	return c.cutAny(x, text), ""
+}
+
+// cutAny is cut for a text that comes from x. It returns x itself where it can:
+// a string that becomes an any is an allocation, and there are many.
+func (c coercion) cutAny(x any, text string) any {
+	cut := c.cut(text)
+	if _, ok := x.(string); ok && len(cut) == len(text) && cut == text {
+		return x
+	}
+	return cut
 }
 
 func (c coercion) cut(text string) string {
@@ -129,22 +139,22 @@ func (c coercion) cut(text string) string {
 
 // capped cuts the texts and lists in v.
 func (c coercion) capped(v any) any {
-	switch v := v.(type) {
+	switch x := v.(type) {
 	case string:
-		return c.cut(v)
+		return c.cutAny(v, x)
 	case map[string]any:
-		for k := range v {
-			v[k] = c.capped(v[k])
+		for k := range x {
+			x[k] = c.capped(x[k])
 		}
 	case []any:
-		if len(v) > maxItems {
-			c.s.warn(c.v.fault("", "cut to %d of %d items", maxItems, len(v)).Error())
-			v = v[:maxItems]
+		if len(x) > maxItems {
+			c.s.warn(c.v.fault("", "cut to %d of %d items", maxItems, len(x)).Error())
+			x = x[:maxItems]
+			v = x
 		}
-		for i := range v {
-			v[i] = c.capped(v[i])
+		for i := range x {
+			x[i] = c.capped(x[i])
 		}
-		return v
 	}
 	return v
 }
@@ -152,7 +162,7 @@ func (c coercion) capped(v any) any {
 // number returns an int64 for a whole number, in figures or as text; another
 // number or text stays text.
 func (c coercion) number(x any) (any, string) {
-	switch p := plain(x).(type) {
+	switch p := plain(x); p.(type) {
 	case int64:
 		return p, ""
 	case bool, map[string]any, []any:

@@ -152,7 +152,11 @@ func (l *listSpec) identify(s *state, w where, out *bridge.Item) bool {
 	var parts []string
 	for _, f := range l.fields {
 		if v, ok := out.Fields[f.name]; ok && !slices.Contains(volatile, f.name) {
-			parts = append(parts, fmt.Sprint(v))
+			text, ok := v.(string)
+			if !ok {
+				text = fmt.Sprint(v)
+			}
+			parts = append(parts, text)
 		}
 	}
 	out.Key = bridge.JoinKey(parts...)
@@ -179,9 +183,11 @@ func (s *state) itemStatus(f field, w where, out map[string]any) {
 	word, ok := scalar(x)
 	if !ok || !slices.Contains(statusWords, word) {
 		s.warn(f.value.fault(CodeWord, "%s is no status", describe(x)).Error())
-		word = string(bridge.Unknown)
+		x = string(bridge.Unknown)
+	} else if _, is := x.(string); !is {
+		x = word
 	}
-	out["status"] = word
+	out["status"] = x
 }
 
 // settleItem drops times that an item of this status cannot have.

@@ -37,7 +37,7 @@ func (s *state) root() where { return where{doc: s.body} }
 // run evaluates an expression on w.
 func (s *state) run(e *expression, w where) (any, error) {
 	if s.env == nil {
-		s.env = make(map[string]any, 12)
+		s.env = make(map[string]any, len(s.m.lets)+6) // lets and the roots that most mappings read
 		s.deadline = time.Now().Add(budget)
 	}
 	for _, name := range e.roots {
@@ -101,19 +101,25 @@ var roots = map[string]func(*state) any{
 	"source": func(s *state) any {
 		vars := s.in.Source.Vars
 		if vars == nil {
-			vars = map[string]any{}
+			vars = noVars
 		}
 		return map[string]any{"id": s.in.Source.ID, "vars": vars}
 	},
 	"request": func(s *state) any {
 		r := s.in.Request
-		out := map[string]any{"id": r.ID, "method": r.Method, "path": r.Path, "raw": string(r.Body), "received_at": r.Received.UnixMilli()}
+		raw := s.envelope.Source()
+		if raw != string(r.Body) { // there is a text of it already, as a rule
+			raw = string(r.Body)
+		}
+		out := map[string]any{"id": r.ID, "method": r.Method, "path": r.Path, "raw": raw, "received_at": r.Received.UnixMilli()}
 		if !s.in.SignedAt.IsZero() {
 			out["signed_at"] = s.in.SignedAt.UnixMilli()
 		}
 		return out
 	},
 }
+
+var noVars = map[string]any{} // only read
 
 func stringMap(m map[string]string) any {
 	if m == nil {

@@ -271,8 +271,7 @@ func scalar(x any) (text string, ok bool) {
 		case x.Absent() || x.IsObject() || x.IsList():
 			return "", false
 		case raw[0] == '"':
-			text, ok = x.Value().(string)
-			return text, ok
+			return x.Text()
 		}
 		return raw, true
 	case nil, map[string]any, []any:
@@ -328,35 +327,43 @@ type key struct {
 // eval returns the parts of the key. The fault says which part is missing.
 func (k *key) eval(s *state, w where) ([]string, *fault) {
 	var first *fault
+	var missing *value // of the first alternative, unless that has a fault
 	for _, parts := range k.alternatives {
-		texts, f := keyParts(k, parts, s, w)
-		if f == nil {
-			return texts, nil
-		}
-		if first == nil || f.code == CodeExpression && first.code != CodeExpression {
+		texts, absent, f := k.parts(parts, s, w)
+		switch {
+		case f != nil && (first == nil || f.code == CodeExpression && first.code != CodeExpression):
 			first = f
+		case f != nil:
+		case absent == nil:
+			return texts, nil
+		case first == nil && missing == nil:
+			missing = absent
 		}
+	}
+	if missing != nil && (first == nil || first.code != CodeExpression) {
+		first = &fault{code: CodeRequired, at: missing.at, name: k.name, message: last(k.name) + " has no value: " + missing.absence()}
 	}
 	return nil, first
 }
 
-func keyParts(k *key, parts []*value, s *state, w where) ([]string, *fault) {
-	texts := make([]string, len(parts))
+// parts evaluates one alternative; absent is a part that has no value.
+func (k *key) parts(parts []*value, s *state, w where) (texts []string, absent *value, f *fault) {
+	texts = make([]string, len(parts))
 	for i, p := range parts {
 		x, f := p.eval(s, w)
 		if f != nil {
-			return nil, f
+			return nil, nil, f
 		}
 		text, ok := scalar(x)
 		switch {
 		case x == nil || ok && text == "":
-			return nil, &fault{code: CodeRequired, at: p.at, name: k.name, message: last(k.name) + " has no value: " + p.absence()}
+			return nil, p, nil
 		case !ok:
-			return nil, &fault{code: CodeExpression, at: p.at, name: k.name, message: last(k.name) + " needs one value, found " + describe(x)}
+			return nil, nil, &fault{code: CodeExpression, at: p.at, name: k.name, message: last(k.name) + " needs one value, found " + describe(x)}
 		}
 		texts[i] = keyText(text)
 	}
-	return texts, nil
+	return texts, nil, nil
 }
 
 // maxKeyText is the longest part of a key, in bytes.

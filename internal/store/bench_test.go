@@ -41,7 +41,6 @@ func BenchmarkCommit(b *testing.B) {
 				var n atomic.Int64
 				took := make([]time.Duration, b.N)
 				b.ResetTimer()
-				b.SetParallelism(clients) // times GOMAXPROCS, divided below
 				work := make(chan int, b.N)
 				for i := range b.N {
 					work <- i

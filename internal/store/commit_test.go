@@ -78,6 +78,33 @@ func TestDuplicates(t *testing.T) {
 	})
 }
 
+// TestScriptRunsTwice: a commit whose answer was lost on the way is sent again
+// as it is, and is no duplicate of itself.
+func TestScriptRunsTwice(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *backend) {
+		s := b.open(planner(toOneLane(bridge.Latest)))
+		sub := event("7", "start", bridge.Running)
+		c := &commit{s: s, sub: &sub, partition: s.PartitionOf(""), keys: s.keyspace.in(s.PartitionOf("")), hash: bodyHash(sub.Request.Body)}
+		if err := s.usePartition(t.Context(), c.partition); err != nil {
+			t.Fatal(err)
+		}
+		run := &storedRun{Run: bridge.NewRun(c.partition, "src", "7", 1)}
+		w, err := c.apply(run, &sub.Events[0], true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"ok", "again"} {
+			reply, err := s.evalBatched(t.Context(), commitScript, w)
+			if err != nil || str(reply, 0) != want {
+				t.Errorf("got %v, %v; want %s", reply, err, want)
+			}
+		}
+		if e, err := s.Request(t.Context(), sub.Request.ID); err != nil || e.Outcome != bridge.Applied {
+			t.Errorf("ledger: got %+v, %v", e, err)
+		}
+	})
+}
+
 func TestSeveralEvents(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *backend) {
 		s := b.open()
@@ -177,7 +204,8 @@ func TestReplicasCompete(t *testing.T) {
 		const replicas, each = 3, 30
 		var all []*Store
 		for range replicas {
-			all = append(all, b.open(planner(toOneLane(bridge.Latest))))
+			// How fast this machine is does not matter here.
+			all = append(all, b.open(planner(toOneLane(bridge.Latest)), func(c *Config) { c.CommitTimeout = time.Minute }))
 		}
 		var wg sync.WaitGroup
 		errs := make(chan error, replicas*each)
@@ -278,28 +306,34 @@ func TestLists(t *testing.T) {
 		if err != nil || len(pls) != 1 || pls[0].Name != "src/shop" || pls[0].ID != bridge.PipelineID("src/shop") {
 			t.Errorf("Pipelines: got %+v, %v", pls, err)
 		}
-		entries, err := s.RequestsOf(t.Context(), ids[3])
-		if err != nil || len(entries) != 2 {
-			t.Errorf("RequestsOf: got %d, %v; want 2", len(entries), err)
-		}
-		seen := 0
-		for cursor := ""; ; {
-			list, next, err := s.Requests(t.Context(), RequestFilter{Limit: 7, Cursor: cursor})
-			if err != nil {
-				t.Fatal(err)
-			}
-			seen += len(list)
-			if cursor = next; next == "" {
-				break
-			}
-		}
-		if seen < 50 {
-			t.Errorf("Requests: got %d, want at least 50", seen)
-		}
+		checkRequests(t, s, ids[3])
 		if _, _, err := s.Runs(t.Context(), RunFilter{Cursor: "?"}); err == nil {
 			t.Errorf("a broken cursor is accepted")
 		}
 	})
+}
+
+// checkRequests pages through the requests that TestLists made.
+func checkRequests(t *testing.T, s *Store, run string) {
+	t.Helper()
+	entries, err := s.RequestsOf(t.Context(), run)
+	if err != nil || len(entries) != 2 {
+		t.Errorf("RequestsOf: got %d, %v; want 2", len(entries), err)
+	}
+	seen := 0
+	for cursor := ""; ; {
+		list, next, err := s.Requests(t.Context(), RequestFilter{Limit: 7, Cursor: cursor})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen += len(list)
+		if cursor = next; next == "" {
+			break
+		}
+	}
+	if seen < 50 {
+		t.Errorf("Requests: got %d, want at least 50", seen)
+	}
 }
 
 func TestParkedFirings(t *testing.T) {

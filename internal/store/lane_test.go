@@ -115,8 +115,8 @@ func TestCrashedWorker(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *backend) {
 		s, replica := b.open(planner(toOneLane(bridge.Latest))), b.open(planner(toOneLane(bridge.Latest)))
 		commitTo(t, s, event("7", "start", bridge.Running))
-		dead := nextOf(t, s)
 		start := time.Now()
+		dead := nextOf(t, s)
 		l := nextOf(t, replica)
 		if rest := time.Since(start); rest < 150*time.Millisecond {
 			t.Errorf("leased again after %s, want lease (100 ms) and quarantine (60 ms)", rest)
@@ -144,8 +144,8 @@ func TestAmbiguousAttempt(t *testing.T) {
 		s := b.open(planner(toOneLane(bridge.Latest)))
 		commitTo(t, s, event("7", "start", bridge.Running))
 		l := nextOf(t, s)
-		settleWith(t, s, l, bridge.Settlement{Verdict: bridge.VerdictRetry, Ambiguous: true, Attempt: bridge.Attempt{At: 1}})
 		start := time.Now()
+		settleWith(t, s, l, bridge.Settlement{Verdict: bridge.VerdictRetry, Ambiguous: true, Attempt: bridge.Attempt{At: 1}})
 		commitTo(t, s, event("7", "end", bridge.Succeeded))
 		newer := nextOf(t, s)
 		if rest := time.Since(start); rest < 50*time.Millisecond {
@@ -258,7 +258,7 @@ func TestParkedBucket(t *testing.T) {
 		start := time.Now()
 		settleWith(t, s, nextOf(t, s), bridge.Settlement{Verdict: bridge.VerdictRetry, ParkMS: 150, Attempt: bridge.Attempt{At: 1, Status: 429}})
 		commitTo(t, s, event("other", "start", bridge.Running))
-		if l := nextOf(t, s); l.Delivery.Bucket != "https://other.example" || time.Since(start) > 140*time.Millisecond {
+		if l := nextOf(t, s); l.Delivery.Bucket != "https://other.example" {
 			t.Errorf("while the bucket is parked: got %s", l.Delivery.URL)
 		}
 		nextOf(t, s)
@@ -357,13 +357,12 @@ func TestReleaseAndRepeatedSettle(t *testing.T) {
 		commitTo(t, s, event("7", "start", bridge.Running))
 		l := nextOf(t, s)
 		wantState(t, replica, l.Delivery.ID, bridge.DeliverySending)
-		start := time.Now()
 		if err := s.Release(t.Context(), *l); err != nil {
 			t.Fatal(err)
 		}
 		got := nextOf(t, replica)
-		if time.Since(start) > 80*time.Millisecond || got.Tries != 0 {
-			t.Errorf("after Release: leased after %s with %d tries, want at once with 0", time.Since(start), got.Tries)
+		if got.Tries != 0 || got.Fence < l.Fence {
+			t.Errorf("after Release: got %d tries, want 0: an expired lease would count", got.Tries)
 		}
 		for range 2 { // the answer of the first may have been lost
 			if applied, err := replica.Settle(t.Context(), *got, bridge.Settlement{Verdict: bridge.VerdictDelivered, Attempt: bridge.Attempt{ID: "att_x", At: 1, Status: 201}}); !applied || err != nil {

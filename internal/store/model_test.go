@@ -190,6 +190,14 @@ func TestEveryLaneModel(t *testing.T) {
 	})
 }
 
+// arrival draws when a request arrives, in ms: never, at once, or as late as
+// allowed, which is where mistakes show.
+func arrival(latest int) *rapid.Generator[time.Duration] {
+	return rapid.Map(rapid.OneOf(rapid.SampledFrom([]int{-1, 0, latest, latest - 5}), rapid.IntRange(0, latest)), func(ms int) time.Duration {
+		return time.Duration(ms) * time.Millisecond
+	})
+}
+
 // testLane runs the model; late is how long after a time-out or after the end
 // of a lease a request may still arrive.
 func testLane(t *testing.T, ordering bridge.Ordering, late time.Duration, check func(*world)) {
@@ -230,12 +238,12 @@ func testLane(t *testing.T, ordering bridge.Ordering, late time.Duration, check 
 				}
 			},
 			"time out": func(t *rapid.T) { // it may arrive after we gave up
-				if l := w.open(time.Duration(rapid.IntRange(-1, latest).Draw(t, "late")) * time.Millisecond); l != nil {
+				if l := w.open(arrival(latest).Draw(t, "late")); l != nil {
 					w.settle(l, bridge.Settlement{Verdict: bridge.VerdictRetry, DelayMS: 1, Ambiguous: true, Attempt: bridge.Attempt{At: 1}})
 				}
 			},
 			"crash": func(t *rapid.T) { // the lease has 100 ms
-				late := time.Duration(rapid.IntRange(-1, latest+100).Draw(t, "late")) * time.Millisecond
+				late := arrival(latest+100).Draw(t, "late")
 				if l := w.open(late); l != nil {
 					w.leases = append(w.leases, held{l, w.now.Add(late)})
 				}

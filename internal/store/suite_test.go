@@ -9,11 +9,14 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"go.uber.org/goleak"
 
 	"cibridge/bridge"
 	"cibridge/internal/seal"
 	"cibridge/internal/store/storetest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // backend is a Redis for one test: a real one, or miniredis.
 type backend struct {

@@ -1,0 +1,282 @@
+package lang
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/vm/runtime"
+)
+
+// step computes the value of one node of a rewritten tree. An expression runs
+// as a tree of steps and not on the machine of expr: that one looks up every
+// name and every function in a map and allocates the arguments of every call,
+// which took more time than all the operations.
+type step func(f *frame) (any, error)
+
+// frame is what the steps of one run share.
+type frame struct {
+	run   run
+	env   map[string]any
+	vars  []any // the values of let, by the number of their slot
+	stack []any // arguments of the calls that are being prepared
+	item  any   // of the condition that runs
+	index int64 // of item
+}
+
+var frames = sync.Pool{New: func() any { return new(frame) }}
+
+// release gives f back without the data of the run.
+func (f *frame) release() {
+	clear(f.vars)
+	clear(f.stack[:cap(f.stack)])
+	*f = frame{vars: f.vars, stack: f.stack[:0]}
+	frames.Put(f)
+}
+
+// located is an error in its place in the source.
+type located struct {
+	err error
+	at  file.Location
+}
+
+func (l *located) Error() string { return l.err.Error() }
+func (l *located) Unwrap() error { return l.err }
+
+// assembler makes the steps of a rewritten tree.
+type assembler struct {
+	vars  []string // in scope; the place of a name is its slot
+	slots int      // as many as are ever in scope
+}
+
+func (a *assembler) step(n ast.Node) step {
+	switch n := n.(type) {
+	case *ast.ConstantNode:
+		return constant(n.Value)
+	case *ast.StringNode:
+		return constant(n.Value)
+	case *ast.BoolNode:
+		return constant(n.Value)
+	case *ast.FloatNode:
+		return constant(n.Value)
+	case *ast.NilNode:
+		return constant(nil)
+	case *ast.IdentifierNode:
+		return a.name(n.Value)
+	case *ast.PointerNode:
+		if n.Name == "index" {
+			return func(f *frame) (any, error) { return f.index, nil }
+		}
+		return func(f *frame) (any, error) { return f.item, nil }
+	case *ast.UnaryNode:
+		return a.not(n)
+	case *ast.BinaryNode:
+		return a.binary(n)
+	case *ast.ConditionalNode:
+		return choose(a.step(n.Cond), a.step(n.Exp1), a.step(n.Exp2))
+	case *ast.CallNode:
+		return a.call(n)
+	case *ast.BuiltinNode:
+		return a.builtin(n)
+	case *ast.VariableDeclaratorNode:
+		return a.let(n)
+	case *ast.ArrayNode:
+		return a.list(n)
+	case *ast.MapNode:
+		return a.object(n)
+	}
+	// The check let nothing else through.
+	panic(fmt.Sprintf("no step for %T", n))
+}
+
+func (a *assembler) steps(nodes []ast.Node) []step {
+	out := make([]step, len(nodes))
+	for i, n := range nodes {
+		out[i] = a.step(n)
+	}
+	return out
+}
+
+func constant(v any) step {
+	return func(*frame) (any, error) { return v, nil }
+}
+
+func (a *assembler) name(name string) step {
+	for slot := len(a.vars) - 1; slot >= 0; slot-- {
+		if a.vars[slot] == name {
+			return func(f *frame) (any, error) { return f.vars[slot], nil }
+		}
+	}
+	return func(f *frame) (any, error) { return f.env[name], nil }
+}
+
+func (a *assembler) let(n *ast.VariableDeclaratorNode) step {
+	value := a.step(n.Value)
+	slot := len(a.vars)
+	a.vars = append(a.vars, n.Name)
+	a.slots = max(a.slots, len(a.vars))
+	body := a.step(n.Expr)
+	a.vars = a.vars[:slot]
+	return func(f *frame) (any, error) {
+		v, err := value(f)
+		if err != nil {
+			return nil, err
+		}
+		f.vars[slot] = v
+		return body(f)
+	}
+}
+
+// truth runs a condition. The rewriter made sure that it is a bool.
+func (s step) truth(f *frame) (bool, error) {
+	v, err := s(f)
+	if err != nil {
+		return false, err
+	}
+	return v.(bool), nil
+}
+
+func (a *assembler) not(n *ast.UnaryNode) step {
+	of := a.step(n.Node)
+	return func(f *frame) (any, error) {
+		v, err := of.truth(f)
+		return !v, err
+	}
+}
+
+func choose(condition, yes, no step) step {
+	return func(f *frame) (any, error) {
+		v, err := condition.truth(f)
+		switch {
+		case err != nil:
+			return nil, err
+		case v:
+			return yes(f)
+		}
+		return no(f)
+	}
+}
+
+// binary makes the operators that are no operations of ours.
+func (a *assembler) binary(n *ast.BinaryNode) step {
+	left, right := a.step(n.Left), a.step(n.Right)
+	switch n.Operator {
+	case "and", "&&":
+		return choose(left, right, constant(false))
+	case "or", "||":
+		return choose(left, constant(true), right)
+	case "??":
+		return func(f *frame) (any, error) {
+			if v, err := left(f); v != nil || err != nil {
+				return v, err
+			}
+			return right(f)
+		}
+	}
+	wanted := n.Operator == "=="
+	return func(f *frame) (any, error) {
+		l, err := left(f)
+		if err != nil {
+			return nil, err
+		}
+		r, err := right(f)
+		if err != nil {
+			return nil, err
+		}
+		return same(l, r) == wanted, nil
+	}
+}
+
+// same is the == of expressions: that of expr, with the frequent cases first.
+func same(l, r any) bool {
+	switch l.(type) {
+	case nil, string, bool:
+		switch r.(type) {
+		case nil, string, bool:
+			return l == r
+		}
+	}
+	return runtime.Equal(l, r)
+}
+
+func (a *assembler) call(n *ast.CallNode) step {
+	name := n.Callee.(*ast.IdentifierNode).Value
+	place := n.Location()
+	switch name {
+	case "§value":
+		of := a.step(n.Arguments[0])
+		return func(f *frame) (any, error) {
+			v, err := of(f)
+			return norm(v), err
+		}
+	case "§get":
+		owner, keys := a.step(n.Arguments[0]), n.Arguments[1].(*ast.ConstantNode).Value.(*chain).keys
+		return func(f *frame) (any, error) {
+			v, err := owner(f)
+			if err != nil {
+				return nil, err
+			}
+			if v, err = get(v, keys); err != nil {
+				return nil, &located{err, place}
+			}
+			return v, nil
+		}
+	}
+	run, args := natives[name], a.steps(n.Arguments)
+	return func(f *frame) (any, error) {
+		base := len(f.stack)
+		for _, arg := range args {
+			v, err := arg(f)
+			if err != nil {
+				return nil, err
+			}
+			f.stack = append(f.stack, v)
+		}
+		v, err := run(&f.run, f.stack[base:])
+		f.stack = f.stack[:base]
+		if err != nil {
+			return nil, &located{err, place}
+		}
+		return v, nil
+	}
+}
+
+func (a *assembler) list(n *ast.ArrayNode) step {
+	items := a.steps(n.Nodes)
+	return func(f *frame) (any, error) {
+		out := make([]any, len(items))
+		for i, item := range items {
+			v, err := item(f)
+			if err != nil {
+				return nil, err
+			}
+			out[i] = v
+		}
+		return out, nil
+	}
+}
+
+// object makes the members of an object in their order; of several with one
+// name the first counts.
+func (a *assembler) object(n *ast.MapNode) step {
+	names := make([]string, len(n.Pairs))
+	values := make([]step, len(n.Pairs))
+	for i, p := range n.Pairs {
+		pair := p.(*ast.PairNode)
+		names[i], values[i] = pair.Key.(*ast.StringNode).Value, a.step(pair.Value)
+	}
+	return func(f *frame) (any, error) {
+		out := make(map[string]any, len(values))
+		for i, value := range values {
+			v, err := value(f)
+			if err != nil {
+				return nil, err
+			}
+			if _, twice := out[names[i]]; !twice {
+				out[names[i]] = v
+			}
+		}
+		return out, nil
+	}
+}
