@@ -19,7 +19,7 @@ func main() {
 	var o options
 	var clients string
 	flag.StringVar(&o.binary, "cibridge", "bin/cibridge", "the program to measure")
-	flag.DurationVar(&o.duration, "duration", 5*time.Second, "of each measurement")
+	flag.DurationVar(&o.duration, "duration", 6*time.Second, "of each measurement, in three rounds")
 	flag.StringVar(&clients, "clients", "1,16,64", "numbers of clients")
 	flag.StringVar(&o.profile, "cpuprofile", "", "only measure the SEI load with the most clients, and write a CPU profile of the server to this file")
 	flag.StringVar(&o.only, "only", "", "measure only this: throughput, latency or memory")

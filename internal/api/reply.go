@@ -136,12 +136,10 @@ func refusal(mp *mapping.Problem) *problem {
 func (in *inbound) otherType() *problem {
 	header := in.c.GetHeader("Content-Type")
 	kind, _, unreadable := mime.ParseMediaType(header)
-	if unreadable != nil || !clearlyNotJSON(kind) {
-		return nil
-	}
 	raw, cut := in.raw()
-	if text := strings.TrimSpace(string(raw[:min(len(raw), 64)])); cut != nil || strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
-		return nil
+	text := strings.TrimSpace(string(raw[:min(len(raw), 64)]))
+	if unreadable != nil || cut != nil || !clearlyNotJSON(kind) || strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
+		return nil //nolint:nilerr // an unreadable type or body is another problem's business
 	}
 	return problemf(codeMediaType, "the body is %s; mapping %s reads JSON: send it as application/json", kind, in.mapping.Name).
 		with("Accept", "application/json")

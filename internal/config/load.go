@@ -160,7 +160,7 @@ func (d *decoder) parseVars(c *Config, vars map[string]string) {
 			v, problem := parse(s)
 			if problem != nil {
 				wrong[at] = problem
-				return reflect.Zero(t).Interface(), nil // its place is lost in the library's error
+				return reflect.Zero(t).Interface(), nil //nolint:nilerr // its place would be lost in the library's error
 			}
 			return v, nil
 		}

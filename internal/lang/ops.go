@@ -47,7 +47,7 @@ func get(v any, keys []chainKey) (any, error) {
 	}
 	n := d.at
 	for _, k := range keys {
-		next := nowhere
+		var next int32
 		switch kind := d.in.kind(n); {
 		case kind == 'n':
 			return nil, nil

@@ -2,7 +2,6 @@ package store
 
 import (
 	"cmp"
-	"context"
 	"log/slog"
 	"time"
 
@@ -152,9 +151,3 @@ func (noPlan) Plan(*bridge.Run, *bridge.Firing, time.Time) []bridge.Delivery { r
 
 // ms is how durations go to scripts.
 func ms(d time.Duration) int64 { return d.Milliseconds() }
-
-// background is the context of work that belongs to the store, not to a
-// caller.
-func (s *Store) background(d time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(s.ctx, d)
-}

@@ -221,9 +221,9 @@ func oneLine(s string) string {
 		}
 		return r
 	}, s)
-	const max = 300
-	if r := []rune(s); len(r) > max {
-		s = string(r[:max-1]) + "…"
+	const most = 300
+	if r := []rune(s); len(r) > most {
+		s = string(r[:most-1]) + "…"
 	}
 	return s
 }

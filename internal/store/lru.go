@@ -8,7 +8,7 @@ import (
 // lru keeps the most recently used values. It is safe for concurrent use.
 type lru[V any] struct {
 	mu    sync.Mutex
-	max   int
+	size  int
 	order *list.List // front: most recent
 	at    map[string]*list.Element
 }
@@ -18,8 +18,8 @@ type lruEntry[V any] struct {
 	value V
 }
 
-func newLRU[V any](max int) *lru[V] {
-	return &lru[V]{max: max, order: list.New(), at: map[string]*list.Element{}}
+func newLRU[V any](size int) *lru[V] {
+	return &lru[V]{size: size, order: list.New(), at: map[string]*list.Element{}}
 }
 
 // take removes and returns the value of a key.
@@ -60,7 +60,7 @@ func (c *lru[V]) put(key string, v V) {
 		return
 	}
 	c.at[key] = c.order.PushFront(lruEntry[V]{key, v})
-	if c.order.Len() > c.max {
+	if c.order.Len() > c.size {
 		last := c.order.Back()
 		c.order.Remove(last)
 		delete(c.at, last.Value.(lruEntry[V]).key)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -176,7 +177,7 @@ func (s *Store) rendering(ctx context.Context, k keys, id string) (planned, erro
 	if err := s.read(ctx, "read delivery", func(p redis.Pipeliner) { cmd = p.Get(ctx, k.delivery(id)) }); err != nil {
 		return planned{}, err
 	}
-	if cmd.Err() == redis.Nil {
+	if errors.Is(cmd.Err(), redis.Nil) {
 		return planned{}, goneError("delivery " + id + " is no longer stored")
 	}
 	st, err := s.decodeDelivery(k, id, cmd.Val())
@@ -193,7 +194,10 @@ type goneError string
 
 func (e goneError) Error() string { return string(e) }
 
-func isGone(err error) bool { _, ok := err.(goneError); return ok }
+func isGone(err error) bool {
+	var gone goneError
+	return errors.As(err, &gone)
+}
 
 // markScript writes into a delivery that it was superseded and takes it out of
 // the outbox. A delivery that was delivered before, and only waited for its

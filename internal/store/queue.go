@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -413,10 +412,3 @@ func bucketOf(l bridge.Lease) bucketKey { return bucketKey{l.Partition, l.Delive
 
 // sinceOf is the score of a delivery in its lane.
 func sinceOf(d bridge.Delivery) string { return strconv.FormatInt(d.Since, 10) }
-
-func ids(csv string) []string {
-	if csv == "" {
-		return nil
-	}
-	return strings.Split(csv, ",")
-}

@@ -239,7 +239,7 @@ func (s *Store) decodeRun(partition int, id, value string) (*storedRun, error) {
 	return r, nil
 }
 
-// last returns the newest max elements.
-func last(list []string, max int) []string {
-	return list[len(list)-min(len(list), max):]
+// last returns the newest n elements.
+func last(list []string, n int) []string {
+	return list[len(list)-min(len(list), n):]
 }

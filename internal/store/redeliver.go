@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -129,7 +130,7 @@ func (s *Store) deliveries(ctx context.Context, partition int, ids []string) ([]
 	var all []Status
 	var pending []int
 	for i, id := range ids {
-		if records[i].Err() == redis.Nil {
+		if errors.Is(records[i].Err(), redis.Nil) {
 			continue
 		}
 		st, err := s.decodeDelivery(k, id, records[i].Val())
