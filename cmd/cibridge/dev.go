@@ -12,6 +12,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -133,7 +135,7 @@ func (s *system) seed(ctx context.Context, creds *credentials) error {
 			continue
 		}
 		text, id, hash := apikey.New()
-		key := bridge.Key{ID: id, Name: "dev", Source: source.ID, Account: true, Hash: hash}
+		key := bridge.Key{ID: id, Name: "dev", Source: source.ID, Account: true, Hash: hash, CreatedAt: time.Now().UnixMilli()}
 		if err := s.store.PutKey(ctx, key); err != nil {
 			return err
 		}
@@ -143,7 +145,11 @@ func (s *system) seed(ctx context.Context, creds *credentials) error {
 		if creds.Keys[id] == "" {
 			creds.Keys[id] = randomHex(24)
 		}
-		if err := s.store.PutSource(ctx, bridge.Source{ID: id, Mapping: id, Secrets: []bridge.Secret{bridge.Secret(creds.Keys[id])}}); err != nil {
+		if s.hasSource(id, bridge.Secret(creds.Keys[id])) {
+			continue
+		}
+		source := bridge.Source{ID: id, Mapping: id, Secrets: []bridge.Secret{bridge.Secret(creds.Keys[id])}, CreatedAt: time.Now().UnixMilli()}
+		if err := s.store.PutSource(ctx, source); err != nil {
 			return err
 		}
 	}
@@ -161,6 +167,12 @@ func (s *system) hasKey(text string) bool {
 		}
 	}
 	return false
+}
+
+func (s *system) hasSource(id string, secret bridge.Secret) bool {
+	return slices.ContainsFunc(s.store.Snapshot().Sources, func(src bridge.Source) bool {
+		return src.ID == id && slices.Contains(src.Secrets, secret)
+	})
 }
 
 // writePrivate replaces a file that only its owner may read.

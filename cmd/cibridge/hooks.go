@@ -36,6 +36,14 @@ func hooksList(f *clientFlags) *cobra.Command {
 		if f.json {
 			return printJSON(cmd.OutOrStdout(), got)
 		}
+		for _, h := range got.Items {
+			if h["pipeline_id"] == nil {
+				h["pipeline_id"] = "*"
+			}
+			if field(h, "trigger_when.events") == "" {
+				h["trigger_when"] = map[string]any{"events": "every change"}
+			}
+		}
 		columns := []string{"id", "name", "pipeline=pipeline_id", "profile", "events=trigger_when.events", "active", "updated=updated_at"}
 		return printTable(cmd.OutOrStdout(), headers(columns), rows(columns, got.Items), "no hooks; create one with \"cibridge hooks create --profile github --name ci\"")
 	}}

@@ -68,7 +68,11 @@ func (r resource) list(f *clientFlags) *cobra.Command {
 		if f.json {
 			return printJSON(cmd.OutOrStdout(), got)
 		}
-		return printTable(cmd.OutOrStdout(), headers(r.columns), rows(r.columns, got.Items), r.empty)
+		empty := r.empty
+		if q.Del("limit"); len(q) > 0 {
+			empty = "none match " + q.Encode()
+		}
+		return printTable(cmd.OutOrStdout(), headers(r.columns), rows(r.columns, got.Items), empty)
 	}
 	return cmd
 }
@@ -94,7 +98,7 @@ func rows(columns []string, items []map[string]any) [][]string {
 				path = name
 			}
 			text := field(item, path)
-			if strings.HasSuffix(path, "_at") || path == "received" || path == "updated" {
+			if strings.HasSuffix(path, "_at") || path == "received" || path == "last_used" {
 				text = age(text, time.Now())
 			}
 			row = append(row, text)
@@ -153,7 +157,7 @@ func newDeliveries() *cobra.Command {
 	}}
 	return resource{
 		use: "deliveries", short: "what went out: list, get, redeliver", path: "/api/v1/deliveries", paged: true, get: true,
-		columns: []string{"id", "state", "hook", "run", "status", "tries", "reason", "updated"},
+		columns: []string{"id", "state", "hook", "run", "status", "tries", "reason", "updated=updated_at"},
 		filters: []string{"state", "hook", "run"},
 		empty:   "no deliveries yet",
 	}.command(&f, redeliver)
@@ -235,7 +239,7 @@ func newKeys() *cobra.Command {
 	markRequired(create, "source")
 	return resource{
 		use: "keys", short: "API keys: list, create, revoke", path: "/api/v1/keys", get: true, delete: "revoke",
-		columns: []string{"id", "name", "source", "components", "account", "expires=expires_at", "last_used=last_used_at"},
+		columns: []string{"id", "name", "source", "components", "account", "expires=expires_at", "last_used"},
 		empty:   "no keys; create one with \"cibridge keys create\"",
 	}.command(&f, create)
 }
