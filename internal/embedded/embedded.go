@@ -114,6 +114,7 @@ func startChild(ctx context.Context, cfg Config, file string) (*Server, error) {
 	go func() { _ = cmd.Wait(); close(done) }() // its exit code says no more than its log
 	s := &Server{URL: "unix://" + socket, Durable: true, stop: func() {
 		end(cmd.Process, done)
+		_ = os.Remove(filepath.Dir(socket)) // empty now, unless the child was killed
 		unlock()
 	}}
 	version, err := ready(ctx, socket, done)

@@ -65,6 +65,10 @@ func TestAChildKeepsItsData(t *testing.T) {
 	if err := db.Ping(ctx).Err(); err == nil {
 		t.Error("the child still answers after Close")
 	}
+	socket := strings.TrimPrefix(first.URL, "unix://")
+	if _, err := os.Stat(filepath.Dir(socket)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory of the socket is left behind: %v", err)
+	}
 	if got := client(t, start(t, cfg)).Get(ctx, "k").Val(); got != "v" {
 		t.Errorf("after a restart k is %q", got)
 	}
