@@ -13,15 +13,12 @@ import (
 
 // adapter gives the API what it needs of the store, in the API's own words:
 // neither package knows the other.
-type adapter struct {
-	*store.Store
-	registry *registry
-}
+type adapter struct{ *store.Store }
 
 // Commit implements [api.Committer].
 func (a adapter) Commit(ctx context.Context, sub api.Submission) (api.Receipt, error) {
 	got, err := a.Store.Commit(ctx, store.Submission{
-		Request: sub.Request, Partition: a.partition(sub.Request.Source), Dedupe: sub.Dedupe, Events: sub.Events,
+		Request: sub.Request, Dedupe: sub.Dedupe, Events: sub.Events,
 		Outcome: sub.Outcome, Reason: sub.Reason, Warnings: sub.Warnings, Remember: sub.Remember,
 	})
 	if err != nil {
@@ -31,17 +28,6 @@ func (a adapter) Commit(ctx context.Context, sub api.Submission) (api.Receipt, e
 		Event: got.Request, Runs: got.Runs, Outcome: got.Outcome, Reason: got.Reason,
 		DuplicateOf: got.DuplicateOf, FirstOutcome: got.First,
 	}, nil
-}
-
-// partition is the partition key of a source. It is a constant for now: an
-// expression needs values of the event.
-func (a adapter) partition(source string) string {
-	for _, s := range a.registry.Snapshot().Sources {
-		if s.ID == source {
-			return s.Partition
-		}
-	}
-	return ""
 }
 
 // Runs implements [api.Runs].

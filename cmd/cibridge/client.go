@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,14 +43,37 @@ func (f *clientFlags) register(cmd *cobra.Command) {
 }
 
 // client finds the server: flags, then environment, then what dev left in the
-// data directory here.
+// data directory here. A file in the working directory may be anybody's, so
+// it never decides where a token goes that was given another way, and dev's
+// token goes to dev's server only.
 func (f *clientFlags) client() *client {
-	dev := readCredentials(filepath.Join(defaultDataDir, credentialsFile))
-	return &client{
-		server: strings.TrimSuffix(cmp.Or(f.server, os.Getenv("CIBRIDGE_SERVER"), dev.Server, defaultServer), "/"),
-		token:  cmp.Or(f.token, os.Getenv("CIBRIDGE_TOKEN"), dev.Token),
-		http:   &http.Client{Timeout: 30 * time.Second},
+	server := strings.TrimSuffix(cmp.Or(f.server, os.Getenv("CIBRIDGE_SERVER")), "/")
+	token := cmp.Or(f.token, os.Getenv("CIBRIDGE_TOKEN"))
+	dev := devCredentialsFor(server)
+	if token == "" {
+		server, token = cmp.Or(server, dev.Server), dev.Token
 	}
+	return &client{server: cmp.Or(server, defaultServer), token: token, http: &http.Client{Timeout: 30 * time.Second}}
+}
+
+// devCredentialsFor returns what dev left here for a server; "" is dev's own.
+// They are empty when they belong to another one.
+func devCredentialsFor(server string) credentials {
+	dev := readCredentials(filepath.Join(defaultDataDir, credentialsFile))
+	if !onLoopback(dev.Server) || server != "" && server != dev.Server {
+		return credentials{}
+	}
+	return dev
+}
+
+// onLoopback reports whether a URL leads to this machine: dev's always does.
+func onLoopback(server string) bool {
+	u, err := url.Parse(server)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return err == nil && addr.IsLoopback()
 }
 
 // credentials are what dev leaves for the other commands in its data

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -70,7 +72,7 @@ func dev(cmd *cobra.Command, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	creds.Server = "http://" + s.listener.Addr().String()
+	creds.Server = "http://" + reachable(s.listener.Addr())
 	if err := s.seed(ctx, &creds); err != nil {
 		return err
 	}
@@ -122,6 +124,16 @@ func randomHex(n int) string {
 	b := make([]byte, n)
 	rand.Read(b) // never fails: crypto/rand ends the process instead
 	return hex.EncodeToString(b)
+}
+
+// reachable is where this machine reaches a listener: one on all addresses is
+// reached on loopback.
+func reachable(a net.Addr) string {
+	tcp, ok := a.(*net.TCPAddr)
+	if ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	}
+	return a.String()
 }
 
 // devSources are sources for the formats that need a secret instead of a key.

@@ -113,8 +113,7 @@ func (f *sendFlags) post(cmd *cobra.Command, name string, s mappings.Sample) err
 	}
 	source := cmp.Or(f.source, name)
 	c := f.client.client()
-	dev := readCredentials(filepath.Join(defaultDataDir, credentialsFile))
-	secret := cmp.Or(f.secret, os.Getenv("CIBRIDGE_SEND_SECRET"), dev.Keys[source])
+	secret := cmp.Or(f.secret, os.Getenv("CIBRIDGE_SEND_SECRET"), devCredentialsFor(c.server).Keys[source])
 	path := s.Path
 	if path == "" && len(m.Routes()) > 0 {
 		path = m.Routes()[0].Path

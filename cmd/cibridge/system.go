@@ -92,7 +92,7 @@ func storeConfig(cfg *config.Config, ring *seal.Ring, planner store.Planner, log
 
 // wire hands each package the few things it needs of the others.
 func (s *system) wire(profiles *provider.Profiles) error {
-	a, r, cfg := adapter{s.store, s.registry}, s.registry, s.cfg
+	a, r, cfg := adapter{s.store}, s.registry, s.cfg
 	allow := cfg.EgressAllow
 	var err error
 	s.api, err = api.New(api.Config{

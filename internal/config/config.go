@@ -114,12 +114,11 @@ type Log struct {
 
 // Source is a sender. It is [bridge.Source] as people write it.
 type Source struct {
-	ID        string          `yaml:"id"`
-	Mapping   string          `yaml:"mapping"`
-	Auth      string          `yaml:"auth"`
-	Secrets   []bridge.Secret `yaml:"secrets"`
-	Vars      map[string]any  `yaml:"vars"`
-	Partition string          `yaml:"partition"`
+	ID      string          `yaml:"id"`
+	Mapping string          `yaml:"mapping"`
+	Auth    string          `yaml:"auth"`
+	Secrets []bridge.Secret `yaml:"secrets"`
+	Vars    map[string]any  `yaml:"vars"`
 }
 
 // Application is [bridge.Application] as people write it.
@@ -171,7 +170,7 @@ func Default() *Config {
 func (c *Config) BridgeSources() []bridge.Source {
 	out := make([]bridge.Source, len(c.Sources))
 	for i, s := range c.Sources {
-		out[i] = bridge.Source{ID: s.ID, Mapping: s.Mapping, Auth: s.Auth, Secrets: s.Secrets, Vars: s.Vars, Partition: s.Partition, ReadOnly: true}
+		out[i] = bridge.Source{ID: s.ID, Mapping: s.Mapping, Auth: s.Auth, Secrets: s.Secrets, Vars: s.Vars, ReadOnly: true}
 	}
 	return out
 }

@@ -83,7 +83,7 @@ func TestExampleComments(t *testing.T) {
 	}
 	c := mustParse(t, "sources:\n"+strings.Replace(yaml.String(), "/run/secrets/github_token", secret, 1), "GITHUB_SECRET=it is long enough")
 	want := bridge.Source{ID: "github-acme", Mapping: "github-actions", Auth: "hmac", Secrets: []bridge.Secret{"it is long enough"},
-		Vars: map[string]any{"team": "shop"}, Partition: "=repo(body.repository.html_url)", ReadOnly: true}
+		Vars: map[string]any{"team": "shop"}, ReadOnly: true}
 	if got := c.BridgeSources(); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
@@ -206,7 +206,7 @@ func TestProblems(t *testing.T) {
 			`c.yaml:4:5: sources[2] has no mapping [E124] | `,
 			`c.yaml:4:23: the secret has 5 bytes; at least 8 are needed [E122] | openssl rand -hex 32 makes a good one`,
 			`c.yaml:5:10: the source "a" is already in sources[2] [E122] | `,
-			`c.yaml:6:5: a mapping is wanted here, this is a value [E121] | it has the keys id, mapping, auth, secrets, vars, partition`}},
+			`c.yaml:6:5: a mapping is wanted here, this is a value [E121] | it has the keys id, mapping, auth, secrets, vars`}},
 		{"applications", "applications:\n  - {name: a, source_provider: {name: github, base_url: github.com}}\n  - {name: a, source_provider: {base_url: 'https://me:pw@h/'}}\n", nil, []string{
 			`c.yaml:2:57: it is not an http or https URL [E122] | write it like https://gitlab.example.com/api/v4`,
 			`c.yaml:3:5: applications[1] has no source_provider.name [E124] | `,
