@@ -62,12 +62,43 @@ func (r *Run) Apply(ev Event) (Change, error) {
 		// depend on which of the two came first.
 		change = Change{Outcome: Duplicate, Reason: fmt.Sprintf("the same %q event was already received", ev.Name)}
 	}
-	if status := r.Status(); r.hasHead() && (r.fired.Attempt != r.Attempt() || r.fired.Status != status) {
-		r.fired = Firing{Attempt: r.Attempt(), Status: status, At: ev.Received, Version: r.Version + 1}
-		fired := r.fired
-		change = Change{Outcome: Applied, Firing: &fired}
+	if fired := r.fire(ev.Received); fired != nil {
+		change = Change{Outcome: Applied, Firing: fired}
 	}
 	return change, nil
+}
+
+// fire returns the firing of the run's head, nil when it was the last one
+// fired.
+func (r *Run) fire(at int64) *Firing {
+	status := r.Status()
+	if !r.hasHead() || r.fired.Attempt == r.Attempt() && r.fired.Status == status {
+		return nil
+	}
+	r.fired = Firing{Attempt: r.Attempt(), Status: status, At: at, Version: r.Version + 1}
+	fired := r.fired
+	return &fired
+}
+
+// CloseStale ends a run of which no end event came as [Errored], and returns
+// what that fires at now (epoch ms); nil when the run has no status or is over
+// already. Every real end beats this one, however late it comes.
+func (r *Run) CloseStale(now int64) *Firing {
+	h := r.head()
+	if h.none() || h.status.Terminal() {
+		return nil
+	}
+	end := head{status: Errored, finished: r.UpdatedAt, duration: -1}
+	heads := &r.attempts[h.attempt].Heads
+	if end.compare(heads.ByRank, ByRank) > 0 {
+		heads.ByRank = end
+	}
+	// Under order: time it has to come after what it ends.
+	end.at = heads.ByTime.at
+	if end.compare(heads.ByTime, ByTime) > 0 {
+		heads.ByTime = end
+	}
+	return r.fire(now)
 }
 
 // admit checks what the sender may write and returns the component that ev

@@ -85,6 +85,18 @@ type head struct {
 
 func (h head) none() bool { return h.status == "" }
 
+// stale reports whether h is the end that [Run.CloseStale] made: no event has
+// the hash 0.
+func (h head) stale() bool { return h.by == 0 && h.status == Errored }
+
+// severity decides between ends of one time. One that was made up loses.
+func (h head) severity() int {
+	if h.stale() {
+		return -1
+	}
+	return statusFacts[h.status].severity
+}
+
 // compare orders two heads. Severity decides between terminals of one time:
 // a failure is never hidden by a success of the same second.
 func (h head) compare(o head, order Order) int {
@@ -95,7 +107,7 @@ func (h head) compare(o head, order Order) int {
 	if order == ByTime {
 		rank, at = at, rank
 	}
-	return cmp.Or(rank, at, cmp.Compare(statusFacts[h.status].severity, statusFacts[o.status].severity), cmp.Compare(h.by, o.by),
+	return cmp.Or(rank, at, cmp.Compare(h.severity(), o.severity()), cmp.Compare(h.by, o.by),
 		cmp.Compare(h.status, o.status), cmp.Compare(h.finished, o.finished), cmp.Compare(h.duration, o.duration))
 }
 

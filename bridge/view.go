@@ -69,6 +69,9 @@ func (r *Run) view(attempt int64, status Status, h head) map[string]any {
 		v[l.Name] = itemViews(l, r.items(l.Name), r.order)
 	}
 	v["summary"] = summary(status, missing, timing.duration, v["warnings"] == true)
+	if h.stale() {
+		v["summary"] = "Errored: no end event"
+	}
 	return v
 }
 

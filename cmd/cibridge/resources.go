@@ -170,6 +170,7 @@ func newSources() *cobra.Command {
 		Mapping string   `json:"mapping"`
 		Auth    string   `json:"auth,omitempty"`
 		Secrets []string `json:"secrets,omitempty"`
+		Stale   string   `json:"stale_after,omitempty"`
 	}
 	var secretEnv string
 	create := &cobra.Command{Use: "create", Short: "create a source", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
@@ -194,6 +195,7 @@ func newSources() *cobra.Command {
 	create.Flags().StringVar(&in.Mapping, "mapping", "", "name of the mapping: github-actions, gitlab, …")
 	create.Flags().StringVar(&in.Auth, "auth", "", "kind of authentication, when the mapping allows several")
 	create.Flags().StringVar(&secretEnv, "secret-env", "", "environment variable that holds the secret shared with the sender")
+	create.Flags().StringVar(&in.Stale, "stale-after", "", "close runs as errored that had no event for so long: 24h")
 	markRequired(create, "id", "mapping")
 	return resource{
 		use: "sources", short: "senders: list, get, create, delete", path: "/api/v1/sources", get: true, delete: "delete",

@@ -75,6 +75,11 @@ func (k keys) pipelines() string { return k.tag + "pipelines" }
 // parked: ZSET of the runs with parked firings, score: when to try again.
 func (k keys) parked() string { return k.tag + "parked" }
 
+// open: ZSET of the runs of a source that are not over, score: when they
+// began, or their last event when the sweeper has looked at it;
+// expires with Retention.Runs after the last one.
+func (k keys) open(source string) string { return k.tag + "open:" + source }
+
 // delivery: STRING "<state>|<tries>|<updated>|<next>|<reason>\n", the sealed
 // delivery and its attempts; no expiry while pending, else Retention.Attempts.
 func (k keys) delivery(id string) string { return k.tag + id }
