@@ -388,7 +388,7 @@ func TestIDs(t *testing.T) {
 // that comes, whatever it says and however the mapping orders.
 func TestCloseStale(t *testing.T) {
 	for _, order := range []Order{ByRank, ByTime} {
-		for _, real := range []Status{Succeeded, Failed, Errored, Canceled} {
+		for _, actual := range []Status{Succeeded, Failed, Errored, Canceled} {
 			start := ev("start", Running, 2000, nil)
 			start.Order, start.Received = order, 3000
 			r, _ := play(t, []Event{start})
@@ -414,12 +414,12 @@ func TestCloseStale(t *testing.T) {
 			if c, _ := r.Apply(late); c.Firing != nil {
 				t.Errorf("%v: %v fired after it was closed", order, c.Firing)
 			}
-			end := ev("end", real, 2000, nil)
+			end := ev("end", actual, 2000, nil)
 			end.Order = order
-			if c, err := r.Apply(end); err != nil || r.Status() != real || real != Errored && c.Firing == nil {
+			if c, err := r.Apply(end); err != nil || r.Status() != actual || actual != Errored && c.Firing == nil {
 				t.Errorf("%v: after the real end it is %s, fired %v, %v", order, r.Status(), c.Firing, err)
 			}
-			if real == Errored && r.View()["summary"] == "Errored: no end event" {
+			if actual == Errored && r.View()["summary"] == "Errored: no end event" {
 				t.Errorf("%v: the real end still says that there is none", order)
 			}
 			if f := r.CloseStale(9999); f != nil {

@@ -240,10 +240,10 @@ func newKeys() *cobra.Command {
 	create.Flags().StringVar(&in.ExpiresIn, "expires", "", "how long it lives: 90d, 12h (default: until it is revoked)")
 	markRequired(create, "source")
 	return resource{
-		use: "keys", short: "API keys: list, create, revoke", path: "/api/v1/keys", get: true, delete: "revoke",
+		use: "keys", short: "API keys: list, create, revoke; rotate-encryption", path: "/api/v1/keys", get: true, delete: "revoke",
 		columns: []string{"id", "name", "source", "components", "account", "expires=expires_at", "last_used"},
 		empty:   "no keys; create one with \"cibridge keys create\"",
-	}.command(&f, create)
+	}.command(&f, create, newRotate())
 }
 
 func newApplications() *cobra.Command {
