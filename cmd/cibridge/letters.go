@@ -1,13 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"cibridge/bridge"
 	"cibridge/internal/api"
+	"cibridge/internal/config"
+	"cibridge/internal/provider"
 	"cibridge/internal/store"
 )
 
@@ -79,6 +84,26 @@ func (a adapter) indexed(ctx context.Context, f api.DeliveryFilter) ([]store.Sta
 		all = append(all, of...)
 	}
 	return all, next, nil
+}
+
+// limitsOf finds the configured limit of a bucket, "<origin>|<credential>".
+func limitsOf(list []config.Limit) func(bucket string) store.Limit {
+	byOrigin := map[string]store.Limit{}
+	for _, l := range list {
+		u, err := url.Parse(l.Origin)
+		if err != nil {
+			continue // the configuration was checked
+		}
+		limit := store.Limit{PerBucket: l.Concurrent, Burst: l.Burst}
+		if l.Requests > 0 {
+			limit.Every = cmp.Or(l.Per, time.Minute) / time.Duration(l.Requests)
+		}
+		byOrigin[provider.Origin(u)] = limit
+	}
+	return func(bucket string) store.Limit {
+		origin, _, _ := strings.Cut(bucket, "|")
+		return byOrigin[origin]
+	}
 }
 
 // epochMS is 0 for no time.

@@ -85,7 +85,7 @@ func storeConfig(cfg *config.Config, ring *seal.Ring, r *registry, log *slog.Log
 		Retention:     store.Retention{Requests: keep.Requests, Runs: keep.Runs, Attempts: keep.Attempts, Dead: keep.Dead, Dedupe: keep.Dedupe, Parked: keep.Parked},
 		Queue: store.Queue{
 			Timeout: d.Timeout, Grace: d.LeaseMargin, Quarantine: d.Quarantine, Confirm: d.Confirm, PerBucket: d.PerBucket,
-			BreakerFails: d.Breaker.Failures, BreakerMin: d.Breaker.Open, BreakerMax: d.Breaker.Longest,
+			BreakerFails: d.Breaker.Failures, BreakerMin: d.Breaker.Open, BreakerMax: d.Breaker.Longest, Limit: limitsOf(d.Limits),
 		},
 	}
 }

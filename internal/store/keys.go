@@ -107,7 +107,8 @@ func (k keys) buckets() string { return k.tag + "bkts" }
 func (k keys) due(bucket string) string { return k.tag + "due:" + bucket }
 
 // target: HASH of a bucket: until (parked until), fails, open (breaker open
-// until), wait (for how long it was opened last).
+// until), wait (for how long it was opened last), and with a rate tat (when all
+// requests so far are paid for, ms) and next (when the next one may go).
 func (k keys) target(bucket string) string { return k.tag + "tgt:" + bucket }
 
 // inflight: ZSET of a bucket's leased lanes, score: end of the lease.

@@ -139,7 +139,7 @@ func (s *Store) redeliver(ctx context.Context, d bridge.Delivery, opt RedeliverO
 		[]string{
 			k.buckets(), k.due(d.Bucket), k.target(d.Bucket), k.inflight(d.Bucket), k.queue(d.Lane), k.lane(d.Lane), k.delivery(d.ID), k.dead(),
 		},
-		d.Bucket, d.Lane, q.PerBucket, q.BreakerFails, member, sinceOf(d), d.ID, flag(opt.Force), "redelivered on request",
+		d.Bucket, d.Lane, q.limit(d.Bucket).PerBucket, q.BreakerFails, member, sinceOf(d), d.ID, flag(opt.Force), "redelivered on request",
 		s.keyspace.channel(), s.message(partition), flag(opt.DryRun))
 	if err != nil {
 		return Redelivery{}, err

@@ -41,7 +41,7 @@ redis.call('ZREM', b.inflight, name)
 if park > 0 then
   local t = num(redis.call('HGET', b.target, 'until'))
   redis.call('HSET', b.target, 'until', int(math.max(t, n + park)))
-  redis.call('PEXPIRE', b.target, int(park + 2 * open_max))
+  keep(b.target, park + 2 * open_max)
 end
 if failed then
   local t = redis.call('HMGET', b.target, 'open', 'wait')
@@ -52,7 +52,7 @@ if failed then
       if fails > b.threshold then wait = math.min(math.max(num(t[2]) * 2, open_min), open_max) end
       redis.call('HSET', b.target, 'open', int(n + wait), 'wait', int(wait))
     end
-    redis.call('PEXPIRE', b.target, int(park + 2 * open_max))
+    keep(b.target, 2 * open_max)
   end
 elseif answered then
   redis.call('HDEL', b.target, 'fails', 'open', 'wait')
@@ -148,7 +148,7 @@ func (s *Store) Settle(ctx context.Context, l bridge.Lease, st bridge.Settlement
 			k.buckets(), k.due(d.Bucket), k.target(d.Bucket), k.inflight(d.Bucket), k.queue(d.Lane), k.lane(d.Lane),
 			k.delivery(d.ID), k.dead(), k.attempts(d.Hook),
 		},
-		d.Bucket, d.Lane, q.PerBucket, q.BreakerFails, l.Fence, l.Member, d.ID,
+		d.Bucket, d.Lane, q.limit(d.Bucket).PerBucket, q.BreakerFails, l.Fence, l.Member, d.ID,
 		string(st.Verdict), max(st.DelayMS, 0), flag(st.Ambiguous), max(st.ParkMS, 0),
 		flag(st.TargetFailed), flag(st.Attempt.Status > 0), requestHash(d), oneLine(st.Reason),
 		attemptID, segment, keep.MaxAttempts, ms(keep.Attempts), ms(keep.Dead), ms(q.Quarantine), ms(q.Confirm),
@@ -205,7 +205,7 @@ func (s *Store) Release(ctx context.Context, l bridge.Lease) error {
 	s.queue.sent(bucketOf(l), -1)
 	_, err := s.eval(ctx, releaseScript,
 		[]string{k.buckets(), k.due(d.Bucket), k.target(d.Bucket), k.inflight(d.Bucket), k.lane(d.Lane)},
-		d.Bucket, d.Lane, s.cfg.Queue.PerBucket, s.cfg.Queue.BreakerFails, l.Fence, l.Member, s.keyspace.channel(), s.message(l.Partition))
+		d.Bucket, d.Lane, s.cfg.Queue.limit(d.Bucket).PerBucket, s.cfg.Queue.BreakerFails, l.Fence, l.Member, s.keyspace.channel(), s.message(l.Partition))
 	s.queue.look(l.Partition, time.Time{})
 	return err
 }
