@@ -24,7 +24,7 @@ var gitLab = &dialect{
 	auth:        gitLabAuth,
 	read:        gitLabRead,
 	rules:       gitLabRules,
-	created:     func(p post, e Entry) any { return gitLabStatus(p.sha, e) },
+	stored:      created(func(p post, e Entry) any { return gitLabStatus(p.sha, e) }),
 	list:        gitLabList,
 	wrongMethod: answer{status: http.StatusMethodNotAllowed, body: map[string]any{"error": "405 Method Not Allowed"}},
 	failed:      gitLabFailed,

@@ -26,6 +26,9 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 var kinds = map[string]string{
 	"pending": "pending", "running": "running", "success": "good", "failure": "bad", "failed": "bad", "error": "bad",
 	"warning": "warn", "canceled": "idle", "skipped": "idle",
+	"INPROGRESS": "pending", "SUCCESSFUL": "good", "FAILED": "bad", "STOPPED": "idle", "CANCELLED": "idle", // Bitbucket
+	"succeeded": "good", "partiallySucceeded": "warn", "notApplicable": "idle", // Azure DevOps
+	"+1": "good", "+0": "pending", "-1": "bad", // Gerrit
 }
 
 var icons = map[string]string{"pending": "●", "running": "◐", "good": "✓", "bad": "✗", "warn": "!", "idle": "○"}
