@@ -110,6 +110,7 @@ type post struct {
 	context, state              string
 	description, targetURL, ref string
 	user                        string
+	pipeline                    string // that the status is filed under, GitLab only
 	id                          int64  // of the record that it moves on; 0: a new one
 	also                        []vote // more that one request writes
 	silent                      bool   // the request writes nothing that is shown
@@ -302,7 +303,7 @@ func (f *Forge) apply(d *dialect, e *exchange, p post) answer {
 		}
 		entry := Entry{
 			Number: e.req.Number, Sequence: f.sequence, At: f.cfg.Now(), Context: v.context, State: v.state,
-			Description: p.description, TargetURL: p.targetURL, Ref: p.ref, user: p.user, id: id,
+			Description: p.description, TargetURL: p.targetURL, Ref: p.ref, user: p.user, pipeline: p.pipeline, id: id,
 		}
 		f.commits.add(f.commits.at(d, p), entry)
 		if i == 0 {

@@ -105,6 +105,7 @@ type Entry struct {
 	TargetURL   string    `json:"target_url,omitempty"`
 	Ref         string    `json:"ref,omitempty"` // GitLab's ref, Gerrit's tag
 	user        string    // fingerprint of the token that wrote it
+	pipeline    string    // that GitLab filed it under
 	id          int64     // GitLab moves a status on under one id
 }
 
