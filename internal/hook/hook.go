@@ -274,7 +274,29 @@ func (c *compiling) body(profiles any) *template.Body {
 	}
 	body, ps := template.CompileBody(tree)
 	c.under(path, ps)
+	if body != nil && body.Text() {
+		c.textBody(path, body)
+	}
 	return body
+}
+
+// textBody refuses a text in which what is filled in could become more than a
+// value: its header says how the receiver takes it apart.
+func (c *compiling) textBody(path string, body *template.Body) {
+	kind := ""
+	for _, t := range c.hook.headers {
+		if name, value := t.Literal(); strings.EqualFold(name, "Content-Type") {
+			kind = strings.ToLower(value)
+		}
+	}
+	unescaped := body.Unescaped()
+	switch {
+	case len(unescaped) == 0:
+	case strings.Contains(kind, "x-www-form-urlencoded"):
+		c.fail(path, fmt.Sprintf("write {{ %s | urlquery() }}", unescaped[0]), "in a form {{ %s }} could add fields of its own", unescaped[0])
+	case strings.Contains(kind, "json"):
+		c.fail(path, "give the body as an object", "in a text that is sent as JSON {{ %s }} could break out of its quotes", unescaped[0])
+	}
 }
 
 // insisted compiles what the profile insists on besides its body.

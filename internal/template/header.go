@@ -91,6 +91,14 @@ func valueFault(s string) string {
 	return ""
 }
 
+// Literal returns the name of h and what is written out of its value.
+func (h *Header) Literal() (name, value string) {
+	for _, p := range h.pieces {
+		value += p.text
+	}
+	return h.name, value
+}
+
 // Reads lists the names that h reads.
 func (h *Header) Reads() []string { return reads(h.pieces) }
 
