@@ -46,8 +46,13 @@ func (r *Run) Apply(ev Event) (Change, error) {
 	if ev.Order == ByTime {
 		r.order = ByTime
 	}
-	r.joinFields(ev, component, st)
-	in := r.joinAttempt(ev, st)
+	a := r.attempts[ev.Attempt]
+	if a == nil {
+		a = &attempt{}
+		r.attempts[ev.Attempt] = a
+	}
+	r.joinFields(ev, component, st, a)
+	in := a.join(ev, st)
 	r.dropPast()
 	r.UpdatedAt = max(r.UpdatedAt, ev.Received)
 
@@ -57,12 +62,43 @@ func (r *Run) Apply(ev Event) (Change, error) {
 		// depend on which of the two came first.
 		change = Change{Outcome: Duplicate, Reason: fmt.Sprintf("the same %q event was already received", ev.Name)}
 	}
-	if status := r.Status(); r.hasHead() && (r.fired.Attempt != r.Attempt() || r.fired.Status != status) {
-		r.fired = Firing{Attempt: r.Attempt(), Status: status, At: ev.Received, Version: r.Version + 1}
-		fired := r.fired
-		change = Change{Outcome: Applied, Firing: &fired}
+	if fired := r.fire(ev.Received); fired != nil {
+		change = Change{Outcome: Applied, Firing: fired}
 	}
 	return change, nil
+}
+
+// fire returns the firing of the run's head, nil when it was the last one
+// fired.
+func (r *Run) fire(at int64) *Firing {
+	status := r.Status()
+	if !r.hasHead() || r.fired.Attempt == r.Attempt() && r.fired.Status == status {
+		return nil
+	}
+	r.fired = Firing{Attempt: r.Attempt(), Status: status, At: at, Version: r.Version + 1}
+	fired := r.fired
+	return &fired
+}
+
+// CloseStale ends a run of which no end event came as [Errored], and returns
+// what that fires at now (epoch ms); nil when the run has no status or is over
+// already. Every real end beats this one, however late it comes.
+func (r *Run) CloseStale(now int64) *Firing {
+	h := r.head()
+	if h.none() || h.status.Terminal() {
+		return nil
+	}
+	end := head{status: Errored, finished: r.UpdatedAt, duration: -1}
+	heads := &r.attempts[h.attempt].Heads
+	if end.compare(heads.ByRank, ByRank) > 0 {
+		heads.ByRank = end
+	}
+	// Under order: time it has to come after what it ends.
+	end.at = heads.ByTime.at
+	if end.compare(heads.ByTime, ByTime) > 0 {
+		heads.ByTime = end
+	}
+	return r.fire(now)
 }
 
 // admit checks what the sender may write and returns the component that ev
@@ -70,7 +106,8 @@ func (r *Run) Apply(ev Event) (Change, error) {
 func (r *Run) admit(ev Event) (string, error) {
 	component := text(ev.Fields["component"])
 	if ev.Scope != nil {
-		known := text(r.fields["component"].value)
+		of, _ := r.fields.get("component")
+		known := text(of.value)
 		for _, c := range []string{component, known} {
 			if c != "" && !slices.Contains(ev.Scope, c) {
 				return "", Errorf(CodeForbidden, "this key may write %s, but the run belongs to component %q", scopeText(ev.Scope), c)
@@ -93,9 +130,12 @@ func scopeText(scope []string) string {
 	return fmt.Sprintf("components %q only", strings.Join(scope, ", "))
 }
 
-// joinFields joins what a re-run inherits: the greatest attempt wins, then the
-// latest time.
-func (r *Run) joinFields(ev Event, component string, st stamp) {
+// joinFields joins the fields: those that a re-run inherits into the run, where
+// the greatest attempt wins and then the latest time, the others into a.
+func (r *Run) joinFields(ev Event, component string, st stamp, a *attempt) {
+	if r.fields == nil {
+		r.fields = make(cells, 0, len(ev.Fields)+4)
+	}
 	if component != "" {
 		r.fields.join("component", cell{component, st})
 	}
@@ -108,7 +148,9 @@ func (r *Run) joinFields(ev Event, component string, st stamp) {
 	for name, v := range ev.Fields {
 		kind, own := kindOf(name)
 		switch {
-		case v == nil || own || name == "component":
+		case v == nil || name == "component" || positioned[name]:
+		case own:
+			a.Cells.join(name, cell{v, stamp{at: st.at, by: st.by}})
 		case kind == Map:
 			r.joinMap(name, v, st)
 		default:
@@ -132,16 +174,12 @@ func (r *Run) joinMap(name string, v any, st stamp) {
 		return
 	}
 	set := r.maps[root]
-	if set == nil {
-		set = cells{}
-		r.maps[root] = set
-	}
 	for k, value := range entries {
 		if value != nil {
 			set.join(k, cell{value, st})
 		}
 	}
-	keepSmallest(set, maxEntries)
+	r.maps[root] = set[:min(len(set), maxEntries)]
 }
 
 func joinRequires(a, b []string) []string {
@@ -150,14 +188,9 @@ func joinRequires(a, b []string) []string {
 	return slices.Compact(all)
 }
 
-// joinAttempt joins what belongs to one attempt and returns ev's place in it,
-// or none when ev says nothing of the run's state.
-func (r *Run) joinAttempt(ev Event, st stamp) head {
-	a := r.attempts[ev.Attempt]
-	if a == nil {
-		a = &attempt{}
-		r.attempts[ev.Attempt] = a
-	}
+// join joins the state and the lists of ev and returns ev's place, or none
+// when ev says nothing of the run's state.
+func (a *attempt) join(ev Event, st stamp) head {
 	var in head
 	if ev.Status.rank() > 0 {
 		in = newHead(ev.Status, st, ev.Fields)
@@ -165,14 +198,6 @@ func (r *Run) joinAttempt(ev Event, st stamp) head {
 	}
 	st.attempt = 0
 	a.Started = earliest(a.Started, millis(ev.Fields["started_at"]))
-	for name, v := range ev.Fields {
-		if _, own := kindOf(name); own && v != nil && !positioned[name] {
-			if a.Cells == nil {
-				a.Cells = cells{}
-			}
-			a.Cells.join(name, cell{v, st})
-		}
-	}
 	for name, items := range ev.Lists {
 		if a.Lists == nil {
 			a.Lists = map[string]itemSet{}

@@ -384,6 +384,54 @@ func TestIDs(t *testing.T) {
 	}
 }
 
+// A run that is closed because no end event came shows the real end as soon as
+// that comes, whatever it says and however the mapping orders.
+func TestCloseStale(t *testing.T) {
+	for _, order := range []Order{ByRank, ByTime} {
+		for _, actual := range []Status{Succeeded, Failed, Errored, Canceled} {
+			start := ev("start", Running, 2000, nil)
+			start.Order, start.Received = order, 3000
+			r, _ := play(t, []Event{start})
+			if f := r.CloseStale(9000); f == nil || f.Status != Errored || f.At != 9000 {
+				t.Fatalf("%v: closing fired %v", order, f)
+			}
+			r.Version++
+			if again := r.CloseStale(9500); again != nil {
+				t.Errorf("%v: it is closed twice: %v", order, again)
+			}
+			state, err := r.MarshalState()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r, err = UnmarshalRun(r.Partition, r.Version, state); err != nil {
+				t.Fatal(err)
+			}
+			if v := r.View(); v["summary"] != "Errored: no end event" || v["status"] != "errored" || v["finished_at"] != clock(3000) {
+				t.Errorf("%v: it shows %v, %v, finished at %v", order, v["status"], v["summary"], v["finished_at"])
+			}
+			late := ev("progress", Running, 2000, nil)
+			late.Order = order
+			if c, _ := r.Apply(late); c.Firing != nil {
+				t.Errorf("%v: %v fired after it was closed", order, c.Firing)
+			}
+			end := ev("end", actual, 2000, nil)
+			end.Order = order
+			if c, err := r.Apply(end); err != nil || r.Status() != actual || actual != Errored && c.Firing == nil {
+				t.Errorf("%v: after the real end it is %s, fired %v, %v", order, r.Status(), c.Firing, err)
+			}
+			if actual == Errored && r.View()["summary"] == "Errored: no end event" {
+				t.Errorf("%v: the real end still says that there is none", order)
+			}
+			if f := r.CloseStale(9999); f != nil {
+				t.Errorf("%v: a run that is over was closed: %v", order, f)
+			}
+		}
+	}
+	if f := newRun().CloseStale(1); f != nil {
+		t.Errorf("a run without a status was closed: %v", f)
+	}
+}
+
 func FuzzStringsSurvive(f *testing.F) {
 	for _, s := range []string{"", "plain", "quote \" and \\", "line\nfeed\x00\x1f", "ü€😀\u2028", "broken \xff\xfe utf"} {
 		f.Add(s)

@@ -10,12 +10,17 @@ import (
 
 // A run is written at every event, so its state is written by hand: reflection
 // took half of the time of a commit. What is written is plain JSON with sorted
-// keys, and [UnmarshalRun] reads it with encoding/json into [state].
+// keys, and [UnmarshalRun] reads it with encoding/json into [state]. Many values
+// have one stamp, so all stamps are in a list of their own, and the values say
+// which of them is theirs.
 
 // MarshalState returns the run as JSON for the store; id, partition and
 // version are kept beside it. Equal runs give equal bytes.
-func (r *Run) MarshalState() ([]byte, error) {
-	o := object{b: make([]byte, 0, 2048)}
+func (r *Run) MarshalState() ([]byte, error) { return r.AppendState(nil) }
+
+// AppendState is MarshalState, appended to b.
+func (r *Run) AppendState(b []byte) ([]byte, error) {
+	o := object{b: b, stamps: make([]stamp, 0, 8)}
 	o.open()
 	o.text("src", r.Source)
 	o.text("key", r.Key)
@@ -58,15 +63,66 @@ func (r *Run) MarshalState() ([]byte, error) {
 			o.any(f.name, f.value)
 		}
 	}
+	o.stampList("st")
 	o.close()
 	return o.b, o.err
 }
 
 // object appends JSON objects to b.
 type object struct {
-	b    []byte
-	more bool // a comma is due before the next member
-	err  error
+	b      []byte
+	more   bool // a comma is due before the next member
+	stamps []stamp
+	known  map[stamp]int // of stamps, when they are many
+	err    error
+}
+
+// stamp appends the place of st in the list of stamps.
+func (o *object) stamp(st stamp) {
+	o.b = strconv.AppendInt(append(o.b, ','), int64(o.place(st)), 10)
+}
+
+// manyStamps is from where on a map finds a stamp faster than a search.
+const manyStamps = 32
+
+func (o *object) place(st stamp) int {
+	if n := len(o.stamps); n > 0 && o.stamps[n-1] == st {
+		return n - 1
+	}
+	if o.known == nil {
+		if i := slices.Index(o.stamps, st); i >= 0 {
+			return i
+		}
+	} else if i, ok := o.known[st]; ok {
+		return i
+	}
+	o.stamps = append(o.stamps, st)
+	if n := len(o.stamps); n > manyStamps {
+		if o.known == nil {
+			o.known = make(map[stamp]int, 2*n)
+			for i, st := range o.stamps {
+				o.known[st] = i
+			}
+		}
+		o.known[st] = n - 1
+	}
+	return len(o.stamps) - 1
+}
+
+// stampList appends the stamps as [attempt, at, by].
+func (o *object) stampList(name string) {
+	if len(o.stamps) == 0 {
+		return
+	}
+	o.name(name)
+	for i, st := range o.stamps {
+		o.b = append(o.b, "[,"[min(i, 1)], '[')
+		o.b = strconv.AppendInt(o.b, st.attempt, 10)
+		o.b = strconv.AppendInt(append(o.b, ','), st.at, 10)
+		o.b = strconv.AppendUint(append(o.b, ','), st.by, 10)
+		o.b = append(o.b, ']')
+	}
+	o.b = append(o.b, ']')
 }
 
 func (o *object) open()  { o.b, o.more = append(o.b, '{'), false }
@@ -114,46 +170,33 @@ func (o *object) value(v any) {
 	}
 }
 
-// cells appends fields as {name: [value, at, by, attempt]}, the attempt only
-// when it is not 0.
+// cells appends fields as {name: [value, stamp]}.
 func (o *object) cells(name string, c cells) {
 	if len(c) == 0 {
 		return
 	}
 	o.name(name)
 	o.open()
-	var room [32]string
-	names := room[:0]
-	for name := range c {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		cell := c[name]
-		o.name(name)
+	for i := range c {
+		o.name(c[i].name)
 		o.b = append(o.b, '[')
-		o.value(cell.value)
-		o.b = strconv.AppendInt(append(o.b, ','), cell.at, 10)
-		o.b = strconv.AppendUint(append(o.b, ','), cell.by, 10)
-		if cell.attempt != 0 {
-			o.b = strconv.AppendInt(append(o.b, ','), cell.attempt, 10)
-		}
+		o.value(c[i].value)
+		o.stamp(c[i].stamp)
 		o.b = append(o.b, ']')
 	}
 	o.close()
 }
 
-// head appends [status, at, by, finished, duration].
+// head appends [status, finished, duration, stamp].
 func (o *object) head(name string, h head) {
 	if h.none() {
 		return
 	}
 	o.name(name)
 	o.b = appendString(append(o.b, '['), string(h.status))
-	o.b = strconv.AppendInt(append(o.b, ','), h.at, 10)
-	o.b = strconv.AppendUint(append(o.b, ','), h.by, 10)
 	o.b = strconv.AppendInt(append(o.b, ','), h.finished, 10)
 	o.b = strconv.AppendInt(append(o.b, ','), h.duration, 10)
+	o.stamp(stamp{at: h.at, by: h.by})
 	o.b = append(o.b, ']')
 }
 

@@ -1,13 +1,12 @@
 package bridge
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Everything in this file is a join: commutative, associative and idempotent.
@@ -44,69 +43,35 @@ type cell struct {
 	stamp
 }
 
-// cells joins fields: the greatest stamp wins.
-type cells map[string]cell
+// cells joins fields: the greatest stamp wins. They are sorted by name, because
+// a run is written at every event and has few of them: sorting the keys of a
+// map each time took longer than all the rest of writing it.
+type cells []namedCell
 
-func (c cells) join(name string, in cell) {
-	if old, ok := c[name]; !ok || in.compare(old.stamp) > 0 {
-		c[name] = in
-	}
+type namedCell struct {
+	name string
+	cell
 }
 
-// UnmarshalJSON reads [value, at, by, attempt]; whole numbers come back as
-// int64.
-func (c *cell) UnmarshalJSON(b []byte) error {
-	var raw []json.RawMessage
-	if err := json.Unmarshal(b, &raw); err != nil {
-		return err
-	}
-	if len(raw) < 3 {
-		return fmt.Errorf("a field needs value, time and event, found %d parts", len(raw))
-	}
-	var err error
-	if c.value, err = decodeValue(raw[0]); err != nil {
-		return err
-	}
-	targets := []any{&c.at, &c.by, &c.attempt}
-	for i, r := range raw[1:] {
-		if err := json.Unmarshal(r, targets[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+func (c cells) find(name string) (int, bool) {
+	return slices.BinarySearchFunc(c, name, func(have namedCell, want string) int { return strings.Compare(have.name, want) })
 }
 
-func decodeValue(raw []byte) (any, error) {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return nil, err
+func (c cells) get(name string) (cell, bool) {
+	if i, ok := c.find(name); ok {
+		return c[i].cell, true
 	}
-	return wholeNumbers(v), nil
+	return cell{}, false
 }
 
-func wholeNumbers(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		if n, err := v.Int64(); err == nil {
-			return n
-		}
-		f, err := v.Float64()
-		if err != nil {
-			return v.String()
-		}
-		return f
-	case []any:
-		for i := range v {
-			v[i] = wholeNumbers(v[i])
-		}
-	case map[string]any:
-		for k := range v {
-			v[k] = wholeNumbers(v[k])
-		}
+func (c *cells) join(name string, in cell) {
+	i, ok := c.find(name)
+	switch {
+	case !ok:
+		*c = slices.Insert(*c, i, namedCell{name, in})
+	case in.compare((*c)[i].stamp) > 0:
+		(*c)[i].cell = in
 	}
-	return v
 }
 
 // head is a status with its position among others of the same attempt.
@@ -120,6 +85,18 @@ type head struct {
 
 func (h head) none() bool { return h.status == "" }
 
+// stale reports whether h is the end that [Run.CloseStale] made: no event has
+// the hash 0.
+func (h head) stale() bool { return h.by == 0 && h.status == Errored }
+
+// severity decides between ends of one time. One that was made up loses.
+func (h head) severity() int {
+	if h.stale() {
+		return -1
+	}
+	return statusFacts[h.status].severity
+}
+
 // compare orders two heads. Severity decides between terminals of one time:
 // a failure is never hidden by a success of the same second.
 func (h head) compare(o head, order Order) int {
@@ -130,36 +107,15 @@ func (h head) compare(o head, order Order) int {
 	if order == ByTime {
 		rank, at = at, rank
 	}
-	return cmp.Or(rank, at, cmp.Compare(statusFacts[h.status].severity, statusFacts[o.status].severity), cmp.Compare(h.by, o.by),
+	return cmp.Or(rank, at, cmp.Compare(h.severity(), o.severity()), cmp.Compare(h.by, o.by),
 		cmp.Compare(h.status, o.status), cmp.Compare(h.finished, o.finished), cmp.Compare(h.duration, o.duration))
-}
-
-// UnmarshalJSON reads [status, at, by, finished, duration].
-func (h *head) UnmarshalJSON(b []byte) error {
-	return json.Unmarshal(b, &[]any{&h.status, &h.at, &h.by, &h.finished, &h.duration})
 }
 
 // heads keeps the maximum under both orders, because an event that declares
 // order: time may be the last to arrive.
 type heads struct {
-	ByRank head `json:"r,omitzero"`
-	ByTime head `json:"t,omitzero"`
-}
-
-// complete takes the head by rank for that by time where none was written.
-func (h *heads) complete() {
-	if h.ByTime.none() {
-		h.ByTime = h.ByRank
-	}
-}
-
-func completeItems(lists map[string]itemSet) {
-	for _, set := range lists {
-		for _, i := range set {
-			i.Heads.complete()
-			completeItems(i.Lists)
-		}
-	}
+	ByRank head
+	ByTime head
 }
 
 func (h *heads) join(in head) {
@@ -183,11 +139,11 @@ func (h heads) under(order Order) head {
 
 // item joins the events of one list entry. The greater attempt wins as a whole.
 type item struct {
-	Attempt int64              `json:"n,omitempty"`
-	Heads   heads              `json:"h,omitzero"`
-	Started int64              `json:"s,omitempty"`
-	Cells   cells              `json:"c,omitempty"`
-	Lists   map[string]itemSet `json:"l,omitempty"`
+	Attempt int64
+	Heads   heads
+	Started int64
+	Cells   cells
+	Lists   map[string]itemSet
 }
 
 type itemSet map[string]*item
@@ -200,14 +156,18 @@ func joinItems(set itemSet, in []Item, st stamp) {
 		}
 		old, ok := set[it.Key]
 		if !ok || it.Attempt > old.Attempt {
-			old = &item{Attempt: it.Attempt, Cells: cells{}}
+			old = &item{Attempt: it.Attempt, Cells: make(cells, 0, len(it.Fields))}
 			set[it.Key] = old
 		}
 		if it.Attempt == old.Attempt {
 			old.join(it, st)
 		}
 	}
-	keepSmallest(set, maxItems)
+	if len(set) > maxItems {
+		for _, key := range slices.Sorted(maps.Keys(set))[maxItems:] {
+			delete(set, key)
+		}
+	}
 }
 
 func (i *item) join(in Item, st stamp) {
@@ -276,14 +236,11 @@ func merged(a, b itemSet) itemSet {
 }
 
 func (i *item) merge(o *item) *item {
-	out := &item{Attempt: i.Attempt, Heads: i.Heads, Started: earliest(i.Started, o.Started), Cells: maps.Clone(i.Cells), Lists: maps.Clone(i.Lists)}
+	out := &item{Attempt: i.Attempt, Heads: i.Heads, Started: earliest(i.Started, o.Started), Cells: slices.Clone(i.Cells), Lists: maps.Clone(i.Lists)}
 	out.Heads.join(o.Heads.ByRank)
 	out.Heads.join(o.Heads.ByTime)
-	for name, c := range o.Cells {
-		if out.Cells == nil {
-			out.Cells = cells{}
-		}
-		out.Cells.join(name, c)
+	for _, c := range o.Cells {
+		out.Cells.join(c.name, c.cell)
 	}
 	for name, set := range o.Lists {
 		if out.Lists == nil {
@@ -292,17 +249,6 @@ func (i *item) merge(o *item) *item {
 		out.Lists[name] = merged(out.Lists[name], set)
 	}
 	return out
-}
-
-// keepSmallest drops the greatest keys beyond limit: what is kept depends on
-// the keys alone, never on who came first.
-func keepSmallest[V any, M ~map[string]V](m M, limit int) {
-	if len(m) <= limit {
-		return
-	}
-	for _, key := range slices.Sorted(maps.Keys(m))[limit:] {
-		delete(m, key)
-	}
 }
 
 func earliest(a, b int64) int64 {

@@ -1,8 +1,6 @@
 package bridge
 
 import (
-	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -139,16 +137,10 @@ func kindOf(name string) (Kind, bool) {
 
 // attempt is what belongs to one execution of a run.
 type attempt struct {
-	Heads   heads              `json:"h,omitzero"`
-	Started int64              `json:"s,omitempty"`
-	Cells   cells              `json:"c,omitempty"`
-	Lists   map[string]itemSet `json:"l,omitempty"`
-}
-
-// complete fills in what is not written because it follows.
-func (a *attempt) complete() {
-	a.Heads.complete()
-	completeItems(a.Lists)
+	Heads   heads
+	Started int64
+	Cells   cells
+	Lists   map[string]itemSet
 }
 
 // Run is one execution of a pipeline, with its re-runs. The exported fields
@@ -180,45 +172,8 @@ func NewRun(partition int, source, key string, now int64) *Run {
 	return &Run{
 		ID: RunID(partition, source, key), Source: source, Key: key, Partition: partition,
 		CreatedAt: now, UpdatedAt: now,
-		fields: cells{}, maps: map[string]cells{}, attempts: map[int64]*attempt{}, once: map[string]string{}, since: map[int64]int64{},
+		maps: map[string]cells{}, attempts: map[int64]*attempt{}, once: map[string]string{}, since: map[int64]int64{},
 	}
-}
-
-// state is how a run is written: short names, since millions are kept.
-type state struct {
-	Source   string             `json:"src"`
-	Key      string             `json:"key"`
-	Created  int64              `json:"ca"`
-	Updated  int64              `json:"ua"`
-	Order    Order              `json:"o,omitempty"`
-	Fields   cells              `json:"f,omitempty"`
-	Maps     map[string]cells   `json:"m,omitempty"`
-	Requires []string           `json:"q,omitempty"`
-	Attempts map[int64]*attempt `json:"a,omitempty"`
-	Once     map[string]string  `json:"1,omitempty"`
-	Fired    Firing             `json:"fi,omitzero"`
-	Since    map[int64]int64    `json:"si,omitempty"`
-	Parked   []Parked           `json:"pa,omitempty"`
-	Skips    []Skip             `json:"sk,omitempty"`
-}
-
-// UnmarshalRun reads what MarshalState wrote.
-func UnmarshalRun(partition int, version int64, data []byte) (*Run, error) {
-	var s state
-	if err := json.Unmarshal(data, &s); err != nil {
-		return nil, fmt.Errorf("read run: %w", err)
-	}
-	r := NewRun(partition, s.Source, s.Key, s.Created)
-	r.Version, r.UpdatedAt, r.order, r.requires, r.fired, r.Parked, r.Skips = version, s.Updated, s.Order, s.Requires, s.Fired, s.Parked, s.Skips
-	maps.Copy(r.fields, s.Fields)
-	maps.Copy(r.maps, s.Maps)
-	maps.Copy(r.attempts, s.Attempts)
-	for _, a := range r.attempts {
-		a.complete()
-	}
-	maps.Copy(r.once, s.Once)
-	maps.Copy(r.since, s.Since)
-	return r, nil
 }
 
 // head returns the run's head, none while no event had a status.
@@ -271,7 +226,7 @@ func (r *Run) Incomplete() []string {
 func (r *Run) meets(need string) bool {
 	if kind, ok := strings.CutPrefix(need, "artifact."); ok {
 		for _, a := range r.items("artifacts") {
-			if text(a.Cells["kind"].value) == kind {
+			if c, _ := a.Cells.get("kind"); text(c.value) == kind {
 				return true
 			}
 		}
@@ -298,26 +253,27 @@ func (r *Run) items(list string) itemSet {
 func (r *Run) Field(name string) (value any, ok bool) {
 	switch name {
 	case "started_at", "finished_at", "duration_ms":
-		n := r.timing()[name]
-		return n, n > 0 || name == "duration_ms" && n == 0 && r.head().finished > 0
+		t := r.timing()
+		n := t.of(name)
+		return n, n > 0 || name == "duration_ms" && n == 0 && t.finished > 0
 	}
 	if _, own := kindOf(name); own {
 		return r.ownField(name)
 	}
-	if c, found := r.fields[name]; found {
+	if c, found := r.fields.get(name); found {
 		return c.value, true
 	}
 	if root, entry, found := strings.Cut(name, "."); found {
-		c, found := r.maps[root][entry]
+		c, found := r.maps[root].get(entry)
 		return c.value, found
 	}
 	return nil, false
 }
 
 func (r *Run) ownField(name string) (any, bool) {
-	for _, n := range []int64{r.Attempt(), 0} {
+	for _, n := range [...]int64{r.Attempt(), 0} {
 		if a := r.attempts[n]; a != nil {
-			if c, ok := a.Cells[name]; ok {
+			if c, ok := a.Cells.get(name); ok {
 				return c.value, true
 			}
 		}
@@ -325,11 +281,26 @@ func (r *Run) ownField(name string) (any, bool) {
 	return nil, false
 }
 
-// timing returns started_at, finished_at (epoch ms) and duration_ms of the
-// shown attempt; duration_ms is -1 when neither sent nor computable.
-func (r *Run) timing() map[string]int64 {
+// timing is when an attempt or an item ran, in epoch ms, 0 while that is not
+// known, and for how long, in ms: -1 when neither sent nor computable.
+type timing struct {
+	started, finished, duration int64
+}
+
+func (t timing) of(name string) int64 {
+	switch name {
+	case "started_at":
+		return t.started
+	case "finished_at":
+		return t.finished
+	}
+	return t.duration
+}
+
+// timing returns that of the shown attempt.
+func (r *Run) timing() timing {
 	var started int64
-	for _, n := range []int64{r.Attempt(), 0} {
+	for _, n := range [...]int64{r.Attempt(), 0} {
 		if a := r.attempts[n]; a != nil {
 			started = earliest(started, a.Started)
 		}
@@ -338,14 +309,14 @@ func (r *Run) timing() map[string]int64 {
 	return timingOf(started, h.head)
 }
 
-func timingOf(started int64, h head) map[string]int64 {
-	t := map[string]int64{"started_at": started, "finished_at": h.finished, "duration_ms": -1}
+func timingOf(started int64, h head) timing {
+	t := timing{started, h.finished, -1}
 	switch {
 	case !h.status.Terminal():
 	case h.duration >= 0:
-		t["duration_ms"] = h.duration
+		t.duration = h.duration
 	case started > 0 && h.finished >= started:
-		t["duration_ms"] = h.finished - started
+		t.duration = h.finished - started
 	}
 	return t
 }
@@ -381,7 +352,7 @@ func (r *Run) Since(attempt, now int64) int64 {
 	if at, ok := r.since[attempt]; ok {
 		return at
 	}
-	at := r.timing()["started_at"]
+	at := r.timing().started
 	if at == 0 {
 		queued, _ := r.ownField("queued_at")
 		at = millis(queued)

@@ -43,7 +43,10 @@ type Source struct {
 	Secrets   []Secret       `json:"secrets,omitempty"`
 	Vars      map[string]any `json:"vars,omitempty"`
 	Partition string         `json:"partition,omitempty"` // expression; "" is the partition main
-	CreatedAt int64          `json:"created_at,omitempty"`
+	// StaleAfter is after how long without an event a run that is not over is
+	// closed as errored, in ms; 0 is never.
+	StaleAfter int64 `json:"stale_after,omitempty"`
+	CreatedAt  int64 `json:"created_at,omitempty"`
 	// ReadOnly marks a source that comes from a file or ships with cibridge.
 	ReadOnly bool `json:"read_only,omitempty"`
 }

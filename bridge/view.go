@@ -32,12 +32,12 @@ func (r *Run) view(attempt int64, status Status, h head) map[string]any {
 		"id": r.ID, "source": r.Source, "key": r.Key, "attempt": attempt, "status": string(status),
 		"created_at": clock(r.CreatedAt), "updated_at": clock(r.UpdatedAt),
 	}
-	for name, c := range r.fields {
-		if name == parentField {
+	for _, c := range r.fields {
+		if c.name == parentField {
 			v["parent"] = RunID(r.Partition, r.Source, text(c.value))
 			continue
 		}
-		set(v, name, shown(name, c.value))
+		set(v, c.name, shown(c.name, c.value))
 	}
 	for _, f := range fields {
 		if value, ok := r.ownField(f.Name); ok && f.OwnAttempt {
@@ -46,12 +46,12 @@ func (r *Run) view(attempt int64, status Status, h head) map[string]any {
 	}
 	for root, entries := range r.maps {
 		m := map[string]any{}
-		for k, c := range entries {
-			m[k] = c.value
+		for _, c := range entries {
+			m[c.name] = c.value
 		}
 		v[root] = m
 	}
-	timing := timingOf(r.timing()["started_at"], h)
+	timing := timingOf(r.timing().started, h)
 	if status.rank() >= 2 {
 		setTiming(v, timing)
 	}
@@ -68,18 +68,22 @@ func (r *Run) view(attempt int64, status Status, h head) map[string]any {
 	for _, l := range lists {
 		v[l.Name] = itemViews(l, r.items(l.Name), r.order)
 	}
-	v["summary"] = summary(status, missing, timing["duration_ms"], v["warnings"] == true)
+	v["summary"] = summary(status, missing, timing.duration, v["warnings"] == true)
+	if h.stale() {
+		v["summary"] = "Errored: no end event"
+	}
 	return v
 }
 
-func setTiming(v map[string]any, timing map[string]int64) {
-	for _, name := range []string{"started_at", "finished_at"} {
-		if timing[name] > 0 {
-			v[name] = clock(timing[name])
-		}
+func setTiming(v map[string]any, t timing) {
+	if t.started > 0 {
+		v["started_at"] = clock(t.started)
 	}
-	if timing["duration_ms"] >= 0 {
-		v["duration_ms"] = timing["duration_ms"]
+	if t.finished > 0 {
+		v["finished_at"] = clock(t.finished)
+	}
+	if t.duration >= 0 {
+		v["duration_ms"] = t.duration
 	}
 }
 
@@ -101,8 +105,8 @@ func itemViews(l ListOf, items itemSet, order Order) []any {
 
 func (i *item) view(l ListOf, key string, order Order) map[string]any {
 	v := map[string]any{"key": key}
-	for name, c := range i.Cells {
-		v[name] = c.value
+	for _, c := range i.Cells {
+		v[c.name] = c.value
 	}
 	if slices.ContainsFunc(l.Fields, func(f Field) bool { return f.Name == "status" }) {
 		h := i.Heads.under(order)

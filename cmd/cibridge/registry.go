@@ -54,6 +54,18 @@ func (r *registry) Plan(run *bridge.Run, firing *bridge.Firing, now time.Time) [
 	return r.hooks.Load().Plan(run, firing, now)
 }
 
+// StaleAfter returns after how long a run without an end is closed, for the
+// sources that say so.
+func (r *registry) StaleAfter() map[string]time.Duration {
+	out := map[string]time.Duration{}
+	for _, src := range r.Snapshot().Sources {
+		if src.StaleAfter > 0 {
+			out[src.ID] = time.Duration(src.StaleAfter) * time.Millisecond
+		}
+	}
+	return out
+}
+
 // Snapshot implements [api.Registry].
 func (r *registry) Snapshot() *api.Snapshot { return r.snapshot.Load() }
 

@@ -170,6 +170,7 @@ func newSources() *cobra.Command {
 		Mapping string   `json:"mapping"`
 		Auth    string   `json:"auth,omitempty"`
 		Secrets []string `json:"secrets,omitempty"`
+		Stale   string   `json:"stale_after,omitempty"`
 	}
 	var secretEnv string
 	create := &cobra.Command{Use: "create", Short: "create a source", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
@@ -194,6 +195,7 @@ func newSources() *cobra.Command {
 	create.Flags().StringVar(&in.Mapping, "mapping", "", "name of the mapping: github-actions, gitlab, …")
 	create.Flags().StringVar(&in.Auth, "auth", "", "kind of authentication, when the mapping allows several")
 	create.Flags().StringVar(&secretEnv, "secret-env", "", "environment variable that holds the secret shared with the sender")
+	create.Flags().StringVar(&in.Stale, "stale-after", "", "close runs as errored that had no event for so long: 24h")
 	markRequired(create, "id", "mapping")
 	return resource{
 		use: "sources", short: "senders: list, get, create, delete", path: "/api/v1/sources", get: true, delete: "delete",
@@ -238,10 +240,10 @@ func newKeys() *cobra.Command {
 	create.Flags().StringVar(&in.ExpiresIn, "expires", "", "how long it lives: 90d, 12h (default: until it is revoked)")
 	markRequired(create, "source")
 	return resource{
-		use: "keys", short: "API keys: list, create, revoke", path: "/api/v1/keys", get: true, delete: "revoke",
+		use: "keys", short: "API keys: list, create, revoke; rotate-encryption", path: "/api/v1/keys", get: true, delete: "revoke",
 		columns: []string{"id", "name", "source", "components", "account", "expires=expires_at", "last_used"},
 		empty:   "no keys; create one with \"cibridge keys create\"",
-	}.command(&f, create)
+	}.command(&f, create, newRotate())
 }
 
 func newApplications() *cobra.Command {

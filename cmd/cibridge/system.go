@@ -76,13 +76,13 @@ func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*system, 
 	return s, nil
 }
 
-func storeConfig(cfg *config.Config, ring *seal.Ring, planner store.Planner, log *slog.Logger) store.Config {
-	d, r := cfg.Dispatch, cfg.Retention
+func storeConfig(cfg *config.Config, ring *seal.Ring, r *registry, log *slog.Logger) store.Config {
+	d, keep := cfg.Dispatch, cfg.Retention
 	return store.Config{
 		URL: cfg.Redis.URL.Reveal(), Prefix: cfg.Redis.Prefix, Durability: store.Durability(cfg.Redis.Durability),
-		Partitions: cfg.Redis.Partitions, MaxConnections: cfg.Redis.MaxConnections, Ring: ring, Planner: planner, Log: log,
+		Partitions: cfg.Redis.Partitions, MaxConnections: cfg.Redis.MaxConnections, Ring: ring, Planner: r, StaleAfter: r.StaleAfter, Log: log,
 		CommitTimeout: cfg.Limits.CommitTimeout,
-		Retention:     store.Retention{Requests: r.Requests, Runs: r.Runs, Attempts: r.Attempts, Dead: r.Dead, Dedupe: r.Dedupe, Parked: r.Parked},
+		Retention:     store.Retention{Requests: keep.Requests, Runs: keep.Runs, Attempts: keep.Attempts, Dead: keep.Dead, Dedupe: keep.Dedupe, Parked: keep.Parked},
 		Queue: store.Queue{
 			Timeout: d.Timeout, Grace: d.LeaseMargin, Quarantine: d.Quarantine, Confirm: d.Confirm, PerBucket: d.PerBucket,
 			BreakerFails: d.Breaker.Failures, BreakerMin: d.Breaker.Open, BreakerMax: d.Breaker.Longest,

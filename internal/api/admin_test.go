@@ -19,7 +19,7 @@ func unprocessable(field, detail string) string {
 
 func TestSources(t *testing.T) {
 	r := newRig(t, nil)
-	shown := `{"id":"gh","mapping":"github-actions","auth":"hmac","secrets":1,"vars":{},"routes":["POST /in/gh"],"read_only":false,"created_at":"2026-03-01T12:00:00.000Z"}`
+	shown := `{"id":"gh","mapping":"github-actions","auth":"hmac","secrets":1,"vars":{},"stale_after":"","routes":["POST /in/gh"],"read_only":false,"created_at":"2026-03-01T12:00:00.000Z"}`
 	a := r.admin("POST", "/api/v1/sources", `{"id":"gh","mapping":"github-actions","secrets":["a good secret"]}`)
 	a.is(t, 201, shown)
 	if got := a.header.Get("Location"); got != "/api/v1/sources/gh" {
@@ -30,7 +30,7 @@ func TestSources(t *testing.T) {
 		t.Errorf("list %s", body)
 	}
 	r.send("POST", "/in/gh", "{}", "X-Hub-Signature-256", "sha256="+hexMAC("a good secret", "{}")).is(t, 202, "*")
-	r.admin("GET", "/api/v1/sources/codenow", "").is(t, 200, `{"id":"codenow",*"auth":"key","secrets":0,"vars":{},"routes":["POST /ci/webhook","POST /in/codenow"],"read_only":true,*}`)
+	r.admin("GET", "/api/v1/sources/codenow", "").is(t, 200, `{"id":"codenow",*"auth":"key","secrets":0,"vars":{},"stale_after":"","routes":["POST /ci/webhook","POST /in/codenow"],"read_only":true,*}`)
 
 	// An update without secrets keeps them.
 	r.admin("PUT", "/api/v1/sources/gh", `{"mapping":"github-actions","vars":{"x":1}}`).is(t, 200, strings.Replace(shown, `"vars":{}`, `"vars":{"x":1}`, 1))
@@ -50,10 +50,13 @@ func TestSources(t *testing.T) {
 		{`{"id":"x","mapping":"basic","secrets":["no password"]}`, "secrets.0", `auth basic needs user:password, with at least 8 bytes of password`},
 		{`{"id":"x","mapping":"codenow","secrets":["a good secret"]}`, "secrets", `auth key takes no secrets`},
 		{`{"id":"x","mapping":"none","secret":"a good secret"}`, "secret", `\"secret\" is not a field of this request`},
+		{`{"id":"x","mapping":"none","stale_after":"soon"}`, "stale_after", `\"soon\" is not a duration of at least 1m0s; write it as \"24h\" or \"90m\", or \"\" for never`},
+		{`{"id":"x","mapping":"none","stale_after":"1s"}`, "stale_after", `\"1s\" is not a duration *`},
 		{`{"id":"x","mapping":"none","vars":"x"}`, "vars", `vars is a string, but must be an object`},
 	} {
 		r.admin("POST", "/api/v1/sources", tc.body).is(t, 422, unprocessable(tc.field, tc.detail))
 	}
+	r.admin("PUT", "/api/v1/sources/gh", `{"mapping":"github-actions","stale_after":"36h"}`).is(t, 200, `*"stale_after":"36h0m0s"*`)
 	r.admin("POST", "/api/v1/sources", `{"id":"gh","mapping":"none"}`).is(t, 409, `*"detail":"source \"gh\" exists already; PUT /api/v1/sources/gh changes it"*`)
 	r.admin("PUT", "/api/v1/sources/gh", `{"id":"other","mapping":"none"}`).is(t, 422, `*`)
 	r.admin("PUT", "/api/v1/sources/codenow", `{"mapping":"none"}`).is(t, 403, `*"detail":"source \"codenow\" ships with cibridge or comes from a file and cannot be changed here"*`)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -17,20 +18,22 @@ import (
 
 // sourceShape is a source as operators see it: its secrets are counted only.
 type sourceShape struct {
-	ID        string         `json:"id"`
-	Mapping   string         `json:"mapping"`
-	Auth      string         `json:"auth"`
-	Secrets   int            `json:"secrets"`
-	Vars      map[string]any `json:"vars"`
-	Routes    []string       `json:"routes"` // where it may post
-	ReadOnly  bool           `json:"read_only"`
-	CreatedAt *string        `json:"created_at"`
+	ID      string         `json:"id"`
+	Mapping string         `json:"mapping"`
+	Auth    string         `json:"auth"`
+	Secrets int            `json:"secrets"`
+	Vars    map[string]any `json:"vars"`
+	// StaleAfter is "24h", or "" when runs are never closed by themselves.
+	StaleAfter string   `json:"stale_after"`
+	Routes     []string `json:"routes"` // where it may post
+	ReadOnly   bool     `json:"read_only"`
+	CreatedAt  *string  `json:"created_at"`
 }
 
 func (s *Server) sourceShape(src bridge.Source) sourceShape {
 	shape := sourceShape{
 		ID: src.ID, Mapping: src.Mapping, Auth: src.Auth, Secrets: len(src.Secrets), Vars: src.Vars,
-		ReadOnly: src.ReadOnly, CreatedAt: rfc3339(src.CreatedAt),
+		ReadOnly: src.ReadOnly, CreatedAt: rfc3339(src.CreatedAt), StaleAfter: staleText(src.StaleAfter),
 	}
 	if spec, err := s.schemeOf(src); err == nil {
 		shape.Auth = spec.Kind
@@ -48,11 +51,35 @@ func (s *Server) sourceShape(src bridge.Source) sourceShape {
 }
 
 type sourceInput struct {
-	ID      string         `json:"id"`
-	Mapping string         `json:"mapping"`
-	Auth    string         `json:"auth"`
-	Secrets []string       `json:"secrets"`
-	Vars    map[string]any `json:"vars"`
+	ID         string         `json:"id"`
+	Mapping    string         `json:"mapping"`
+	Auth       string         `json:"auth"`
+	Secrets    []string       `json:"secrets"`
+	Vars       map[string]any `json:"vars"`
+	StaleAfter string         `json:"stale_after"`
+}
+
+// minStale is the shortest time after which a run is taken for hung.
+const minStale = time.Minute
+
+func staleText(ms int64) string {
+	if ms == 0 {
+		return ""
+	}
+	return (time.Duration(ms) * time.Millisecond).String()
+}
+
+// staleAfter reads after how long a run is closed, in ms; "" is never.
+func staleAfter(e fieldErrors, text string) int64 {
+	if text == "" {
+		return 0
+	}
+	d, err := lifetime(text)
+	if err != nil || d < minStale {
+		e.add("stale_after", `%q is not a duration of at least %s; write it as "24h" or "90m", or "" for never`, text, minStale)
+		return 0
+	}
+	return d.Milliseconds()
 }
 
 var sourceID = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$`)
@@ -87,6 +114,7 @@ func (s *Server) checkSource(in sourceInput, kept []bridge.Secret) (bridge.Sourc
 		return src, e.err()
 	}
 	checkSecrets(e, spec, src.Secrets)
+	src.StaleAfter = staleAfter(e, in.StaleAfter)
 	return src, e.err()
 }
 

@@ -119,6 +119,9 @@ type Source struct {
 	Auth    string          `yaml:"auth"`
 	Secrets []bridge.Secret `yaml:"secrets"`
 	Vars    map[string]any  `yaml:"vars"`
+	// StaleAfter is after how long without an event a run that is not over is
+	// closed; 0 is never.
+	StaleAfter time.Duration `yaml:"stale_after"`
 }
 
 // Application is [bridge.Application] as people write it.
@@ -170,7 +173,7 @@ func Default() *Config {
 func (c *Config) BridgeSources() []bridge.Source {
 	out := make([]bridge.Source, len(c.Sources))
 	for i, s := range c.Sources {
-		out[i] = bridge.Source{ID: s.ID, Mapping: s.Mapping, Auth: s.Auth, Secrets: s.Secrets, Vars: s.Vars, ReadOnly: true}
+		out[i] = bridge.Source{ID: s.ID, Mapping: s.Mapping, Auth: s.Auth, Secrets: s.Secrets, Vars: s.Vars, StaleAfter: s.StaleAfter.Milliseconds(), ReadOnly: true}
 	}
 	return out
 }

@@ -83,8 +83,8 @@ func TestExampleComments(t *testing.T) {
 	}
 	c := mustParse(t, "sources:\n"+strings.Replace(yaml.String(), "/run/secrets/github_token", secret, 1), "GITHUB_SECRET=it is long enough")
 	want := bridge.Source{ID: "github-acme", Mapping: "github-actions", Auth: "hmac", Secrets: []bridge.Secret{"it is long enough"},
-		Vars: map[string]any{"team": "shop"}, ReadOnly: true}
-	if got := c.BridgeSources(); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
+		Vars: map[string]any{"team": "shop"}, StaleAfter: (24 * time.Hour).Milliseconds(), ReadOnly: true}
+	if got := c.BridgeSources(); len(got) != 2 || !reflect.DeepEqual(got[0], want) || got[1].StaleAfter != (6*time.Hour).Milliseconds() {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
 	app := bridge.Application{ID: "file:acme", Name: "acme", Repositories: []string{"acme/shop"}, Pipelines: []string{"*"}, Sources: []string{"github-acme"}, ReadOnly: true,
@@ -200,13 +200,14 @@ func TestProblems(t *testing.T) {
 		{"odd reference", "admin_token: ${file}\n", nil, []string{`c.yaml:1:14: the environment variable file is not set [E123] | `}},
 		{"odder reference", "admin_token: ${a-b}\n", nil, []string{"c.yaml:1:14: ${a-b} is no reference; write ${NAME} for an environment variable or ${file:/path} for a file [E123] | "}},
 		{"short token", "admin_token: hunter2\n", nil, []string{`c.yaml:1:14: the admin token has 7 bytes; at least 16 are needed [E122] | openssl rand -hex 32 makes a good one`}},
-		{"sources", "sources:\n  - {id: A/b, mapping: x}\n  - {mapping: x}\n  - {id: a, secrets: [short]}\n  - {id: a, mapping: x}\n  - nothing\n", nil, []string{
+		{"sources", "sources:\n  - {id: A/b, mapping: x}\n  - {mapping: x}\n  - {id: a, secrets: [short]}\n  - {id: a, mapping: x}\n  - nothing\n  - {id: c, mapping: x, stale_after: 5s}\n", nil, []string{
 			`c.yaml:2:10: "A/b" is not made of a-z, 0-9, - . and _, at most 63 of them, with a letter or digit at both ends [E122] | it is part of addresses: /in/<id>`,
 			`c.yaml:3:5: sources[1] has no id [E124] | `,
 			`c.yaml:4:5: sources[2] has no mapping [E124] | `,
 			`c.yaml:4:23: the secret has 5 bytes; at least 8 are needed [E122] | openssl rand -hex 32 makes a good one`,
 			`c.yaml:5:10: the source "a" is already in sources[2] [E122] | `,
-			`c.yaml:6:5: a mapping is wanted here, this is a value [E121] | it has the keys id, mapping, auth, secrets, vars`}},
+			`c.yaml:6:5: a mapping is wanted here, this is a value [E121] | it has the keys id, mapping, auth, secrets, vars, stale_after`,
+			`c.yaml:7:38: 5s is not at least 1m [E122] | longer than the longest step of a run: 24h`}},
 		{"applications", "applications:\n  - {name: a, source_provider: {name: github, base_url: github.com}}\n  - {name: a, source_provider: {base_url: 'https://me:pw@h/'}}\n", nil, []string{
 			`c.yaml:2:57: it is not an http or https URL [E122] | write it like https://gitlab.example.com/api/v4`,
 			`c.yaml:3:5: applications[1] has no source_provider.name [E124] | `,

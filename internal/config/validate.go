@@ -196,6 +196,9 @@ func (v *validator) sources(list []Source) {
 		if s.Mapping == "" {
 			v.missing(at, "mapping")
 		}
+		if d := s.StaleAfter; d != 0 && d < time.Minute {
+			v.add(at+".stale_after", "longer than the longest step of a run: 24h", "%s is not at least 1m", showDuration(d))
+		}
 		for j, secret := range s.Secrets {
 			if n := len(secret); n < minSecret {
 				v.add(fmt.Sprintf("%s.secrets[%d]", at, j), "openssl rand -hex 32 makes a good one", "the secret has %d bytes; at least %d are needed", n, minSecret)

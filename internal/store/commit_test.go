@@ -390,3 +390,42 @@ func TestParkedFirings(t *testing.T) {
 		}
 	})
 }
+
+// A run whose end never comes is closed, so that no commit stays pending; one
+// that still gets events, one that is over and one of a source without a limit
+// are not.
+func TestStaleRuns(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *backend) {
+		limits := func() map[string]time.Duration { return map[string]time.Duration{"src": time.Hour} }
+		s := b.open(planner(toOneLane(bridge.Latest)), func(c *Config) { c.StaleAfter = limits })
+		ago := func(d time.Duration) func(*bridge.Event) {
+			return func(ev *bridge.Event) { ev.Received = time.Now().Add(-d).UnixMilli() }
+		}
+		hung := commitTo(t, s, event("1", "start", bridge.Running, ago(2*time.Hour))).Runs[0]
+		alive := commitTo(t, s, event("2", "start", bridge.Queued, ago(2*time.Hour))).Runs[0]
+		commitTo(t, s, event("2", "running", bridge.Running, ago(time.Minute)))
+		over := commitTo(t, s, event("3", "start", bridge.Running, ago(3*time.Hour))).Runs[0]
+		commitTo(t, s, event("3", "end", bridge.Succeeded, ago(2*time.Hour)))
+		other := commitTo(t, s, event("4", "start", bridge.Running, ago(2*time.Hour), func(ev *bridge.Event) { ev.Source = "other" })).Runs[0]
+		for range 2 {
+			if err := s.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for run, want := range map[string]bridge.Status{hung: bridge.Errored, alive: bridge.Running, over: bridge.Succeeded, other: bridge.Running} {
+			r, err := s.Run(t.Context(), run)
+			if err != nil || r.Status() != want {
+				t.Errorf("%s is %s, %v; want %s", run, r.Status(), err, want)
+			}
+		}
+		of, err := s.Deliveries(t.Context(), hung)
+		if err != nil || len(of) != 2 || of[1].Delivery.Firing.Status != bridge.Errored {
+			t.Errorf("the run that was closed has the deliveries %v, %v", of, err)
+		}
+		// The real end comes after all.
+		commitTo(t, s, event("1", "end", bridge.Succeeded))
+		if r, err := s.Run(t.Context(), hung); err != nil || r.Status() != bridge.Succeeded {
+			t.Errorf("after its end the run is %s, %v", r.Status(), err)
+		}
+	})
+}

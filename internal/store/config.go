@@ -49,6 +49,10 @@ type Config struct {
 	Partitions int
 	Ring       *seal.Ring // required
 	Planner    Planner    // nil plans nothing
+	// StaleAfter returns after how long without an event a run that is not over
+	// is closed as errored, by source. Runs of other sources are never. Nil is
+	// none.
+	StaleAfter func() map[string]time.Duration
 	Log        *slog.Logger
 	// MaxConnections bounds the connections to one Redis server; 32.
 	MaxConnections int
@@ -95,7 +99,7 @@ type Every struct {
 	Meta       time.Duration // looks for changes that no message told of; 1 s
 	Poll       time.Duration // looks at queues with work; 1 s
 	Idle       time.Duration // looks at empty queues; 5 s
-	Sweep      time.Duration // tries parked firings again; 30 s
+	Sweep      time.Duration // tries parked firings again and closes stale runs; 30 s
 	Parked     time.Duration // between two tries of one run; 60 s
 	Janitor    time.Duration // trims indexes; 10 min
 	Durability time.Duration // checks the settings of Redis; 30 s
@@ -108,6 +112,9 @@ func (c Config) withDefaults() Config {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Planner == nil {
 		c.Planner = noPlan{}
+	}
+	if c.StaleAfter == nil {
+		c.StaleAfter = func() map[string]time.Duration { return nil }
 	}
 	c.MaxConnections = cmp.Or(c.MaxConnections, 32)
 	c.Pipelines = cmp.Or(c.Pipelines, 2)

@@ -36,6 +36,10 @@ func (k keyspace) settings(kind string) string { return k.meta(kind) }
 // used: HASH id of an API key -> epoch ms of its last use.
 func (k keyspace) used() string { return k.meta("used") }
 
+// audit: STREAM of what operators have changed (field a: JSON), for all
+// partitions; expires with Retention.Runs after the last entry.
+func (k keyspace) audit() string { return k.meta("audit") }
+
 // channel: PUBLISH channel. Messages: "<partition>" when deliveries were added
 // there, "meta" when settings changed.
 func (k keyspace) channel() string { return k.prefix + "cb:wake" }
@@ -74,6 +78,15 @@ func (k keys) pipelines() string { return k.tag + "pipelines" }
 
 // parked: ZSET of the runs with parked firings, score: when to try again.
 func (k keys) parked() string { return k.tag + "parked" }
+
+// open: ZSET of the runs of a source that are not over, score: when they
+// began, or their last event when the sweeper has looked at it;
+// expires with Retention.Runs after the last one.
+func (k keys) open(source string) string { return k.tag + "open:" + source }
+
+// rate: STRING of an allowance: when it is whole again, in microseconds; expires
+// then.
+func (k keys) rate(hash string) string { return k.tag + "rate:" + hash }
 
 // delivery: STRING "<state>|<tries>|<updated>|<next>|<reason>\n", the sealed
 // delivery and its attempts; no expiry while pending, else Retention.Attempts.

@@ -420,3 +420,38 @@ func TestWakesReplica(t *testing.T) {
 		}
 	})
 }
+
+// What a try leaves for the next one comes back with its lease, and is gone
+// when the delivery is settled or asked for again.
+func TestMemo(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *backend) {
+		one, two := b.open(planner(toOneLane(bridge.Every))), b.open()
+		commitTo(t, one, event("1", "end", bridge.Succeeded))
+		l := nextOf(t, one)
+		if l.Memo != "" {
+			t.Errorf("the first lease has the memo %q", l.Memo)
+		}
+		const memo = `{"tries":{"transient":1}}`
+		settleWith(t, one, l, bridge.Settlement{Verdict: bridge.VerdictRetry, Memo: memo, Attempt: attempt()})
+		l = nextOf(t, two)
+		if l.Memo != memo || l.Tries != 1 {
+			t.Errorf("another replica gets the memo %q after %d tries, want %q after 1", l.Memo, l.Tries, memo)
+		}
+		settleWith(t, two, l, bridge.Settlement{Verdict: bridge.VerdictDead, Memo: memo, Attempt: attempt()})
+		lane, err := two.rdb.HGetAll(t.Context(), two.keyspace.in(l.Partition).lane("lane")).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for field := range lane {
+			if strings.HasPrefix(field, "n:") || strings.HasPrefix(field, "x:") {
+				t.Errorf("the lane still has %s of a settled delivery", field)
+			}
+		}
+		if err := one.Redeliver(t.Context(), l.Delivery.ID, false); err != nil {
+			t.Fatal(err)
+		}
+		if l = nextOf(t, two); l.Memo != "" || l.Tries != 0 {
+			t.Errorf("a redelivery has the memo %q after %d tries", l.Memo, l.Tries)
+		}
+	})
+}

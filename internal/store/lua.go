@@ -15,6 +15,7 @@ package store
 //	lh  hash of the last delivered request, absent when something else may
 //	    have arrived since
 //	n:<delivery>  tries of a delivery
+//	x:<delivery>  memo of its last try, while it is tried again
 //
 // A member is "<run>:<version>:<delivery>:<l|e><seconds>", see entry: ordering
 // latest or every, and the time limit of its request.

@@ -35,6 +35,9 @@ const (
 	kindHook        = "hook"
 )
 
+// settingKinds lists the kinds of settings.
+var settingKinds = []string{kindSource, kindKey, kindApplication, kindHook}
+
 // meta holds the settings of this process.
 type meta struct {
 	s        *Store
@@ -128,7 +131,7 @@ func (m *meta) load(ctx context.Context) error {
 	sealed := map[string]*redis.MapStringStringCmd{}
 	_, err := m.s.rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
 		version = p.Get(ctx, m.s.keyspace.version())
-		for _, kind := range []string{kindSource, kindKey, kindApplication, kindHook} {
+		for _, kind := range settingKinds {
 			sealed[kind] = p.HGetAll(ctx, m.s.keyspace.settings(kind))
 		}
 		return nil

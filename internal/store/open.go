@@ -22,7 +22,7 @@ import (
 // The answer is {kind, when the bucket is due again, the time, number of
 // superseded members, those members…} and for the kind "lease" also {fence,
 // member, end of the lease, tries before this one, confirming, hash of the
-// last delivered request}.
+// last delivered request, memo of the try before}.
 var openScript = newScript("open", `
 local b = {name = ARGV[1], buckets = KEYS[1], due = KEYS[2], target = KEYS[3], inflight = KEYS[4],
   cap = tonumber(ARGV[3]), threshold = tonumber(ARGV[4])}
@@ -74,7 +74,7 @@ for i = 1, #entries, 2 do
   local m, s = entries[i], tonumber(entries[i + 1])
   if ordering(m) == 'l' and (m ~= newest or older(s, m, last_since, last_member)) then
     redis.call('ZREM', queue, m)
-    redis.call('HDEL', lane, 'n:' .. delivery(m))
+    redis.call('HDEL', lane, 'n:' .. delivery(m), 'x:' .. delivery(m))
     redis.call('ZADD', outbox, int(n), m)
     if m == confirm then
       ambiguous = '1' -- what would have been confirmed: its successor is
@@ -105,7 +105,8 @@ redis.call('ZADD', b.due, int(n + lease), name)
 redis.call('ZADD', b.inflight, int(n + lease), name)
 local shows = ''
 if last_hash and ambiguous ~= '1' then shows = last_hash end
-return answer('lease', int(fence), member, int(n + lease), int(tries), member == confirm and '1' or '0', shows)
+local memo = tries > 0 and redis.call('HGET', lane, 'x:' .. delivery(member)) or ''
+return answer('lease', int(fence), member, int(n + lease), int(tries), member == confirm and '1' or '0', shows, memo)
 `)
 
 // open leases the entry of a lane, or returns nil when there is nothing to
@@ -146,7 +147,7 @@ func (s *Store) open(ctx context.Context, sp spot) (*bridge.Lease, error) {
 // lease adds the delivery to what was opened.
 func (s *Store) lease(ctx context.Context, sp spot, o opened) (*bridge.Lease, error) {
 	l := bridge.Lease{
-		Partition: sp.partition, Member: o.member, Fence: o.fence, Tries: o.tries, Confirming: o.confirming, UntilMS: o.until,
+		Partition: sp.partition, Member: o.member, Fence: o.fence, Tries: o.tries, Confirming: o.confirming, UntilMS: o.until, Memo: o.memo,
 	}
 	id := deliveryOf(sp.partition, o.member)
 	p, err := s.rendering(ctx, s.keyspace.in(sp.partition), id)

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
@@ -54,6 +55,29 @@ type packer struct {
 	enc  map[dialect]*zstd.Encoder
 	dec  *zstd.Decoder
 	s2   map[dialect]*s2.Dict
+	// buffers for texts that are on their way into a record: each commit needs
+	// several that are garbage right away.
+	buffers sync.Pool
+}
+
+// maxBuffer is the largest buffer that is kept for others.
+const maxBuffer = 64 << 10
+
+// borrow returns an empty buffer.
+func (p *packer) borrow() *[]byte {
+	if b, ok := p.buffers.Get().(*[]byte); ok {
+		*b = (*b)[:0]
+		return b
+	}
+	b := make([]byte, 0, 4096)
+	return &b
+}
+
+// giveBack takes a buffer that nobody refers to any more.
+func (p *packer) giveBack(b *[]byte) {
+	if cap(*b) <= maxBuffer {
+		p.buffers.Put(b)
+	}
 }
 
 // newPacker returns a packer that works on so many texts at once. The fastest
@@ -84,13 +108,15 @@ func newPacker(ring *seal.Ring, workers int) (*packer, error) {
 
 // pack returns plain packed, behind head as it is.
 func (p *packer) pack(d dialect, head string, plain []byte, aad string) []byte {
-	var small []byte
+	buffer := p.borrow()
+	defer p.giveBack(buffer)
 	if len(plain) <= short {
 		d = ofShort[d]
-		small = p.s2[d].Encode(nil, plain)
+		*buffer = p.s2[d].Encode((*buffer)[:cap(*buffer)], plain)
 	} else {
-		small = p.enc[d].EncodeAll(plain, make([]byte, 0, len(plain)/4+64))
+		*buffer = p.enc[d].EncodeAll(plain, *buffer)
 	}
+	small := *buffer
 	out := make([]byte, 0, len(head)+len(small)+64)
 	out = append(out, head...)
 	return p.ring.Append(append(out, byte(d)), small, aad)

@@ -383,6 +383,7 @@ type opened struct {
 	tries      int
 	confirming bool
 	lastHash   string // "" when unknown what the target shows
+	memo       string
 }
 
 func parseOpened(reply []any) (opened, error) {
@@ -401,7 +402,7 @@ func parseOpened(reply []any) (opened, error) {
 		o.member = str(reply, at+1)
 		o.until, _ = strconv.ParseInt(str(reply, at+2), 10, 64)
 		o.tries, _ = strconv.Atoi(str(reply, at+3))
-		o.confirming, o.lastHash = str(reply, at+4) == "1", str(reply, at+5)
+		o.confirming, o.lastHash, o.memo = str(reply, at+4) == "1", str(reply, at+5), str(reply, at+6)
 	}
 	return o, nil
 }

@@ -31,14 +31,13 @@ func outcomeOf(letter byte) bridge.Outcome {
 // outcomeOrder lists the outcomes for reading.
 var outcomeOrder = []bridge.Outcome{bridge.Applied, bridge.Duplicate, bridge.Ignored, bridge.Unmapped, bridge.Rejected, bridge.Late}
 
-// join and cut put a JSON head before bytes that need not be text.
-func join(head any, rest []byte) ([]byte, error) {
+// appendHead and cut put a JSON head before bytes that need not be text.
+func appendHead(b []byte, head any) ([]byte, error) {
 	j, err := json.Marshal(head)
 	if err != nil {
 		return nil, err
 	}
-	out := binary.AppendUvarint(make([]byte, 0, len(j)+len(rest)+4), uint64(len(j)))
-	return append(append(out, j...), rest...), nil
+	return append(binary.AppendUvarint(b, uint64(len(j))), j...), nil
 }
 
 func cut(data []byte, head any) (rest []byte, err error) {
@@ -94,11 +93,14 @@ func (s *Store) encodeRequest(k keys, sub *Submission, runs []string, reason str
 			head.Header[name] = value
 		}
 	}
-	plain, err := join(head, r.Body)
-	if err != nil {
+	plain := s.packer.borrow()
+	defer s.packer.giveBack(plain)
+	var err error
+	if *plain, err = appendHead(*plain, head); err != nil {
 		return nil, fmt.Errorf("write request %s: %w", r.ID, err)
 	}
-	return s.packer.pack(requests1, "", plain, k.request(r.ID)), nil
+	*plain = append(*plain, r.Body...)
+	return s.packer.pack(requests1, "", *plain, k.request(r.ID)), nil
 }
 
 // Entry is a request as it was recorded.
@@ -206,15 +208,16 @@ type storedRun struct {
 }
 
 func (s *Store) encodeRun(k keys, r *storedRun) ([]byte, error) {
-	state, err := r.MarshalState()
-	if err != nil {
+	plain := s.packer.borrow()
+	defer s.packer.giveBack(plain)
+	var err error
+	if *plain, err = appendHead(*plain, r.runHead); err != nil {
 		return nil, fmt.Errorf("write run %s: %w", r.ID, err)
 	}
-	plain, err := join(r.runHead, state)
-	if err != nil {
+	if *plain, err = r.AppendState(*plain); err != nil {
 		return nil, fmt.Errorf("write run %s: %w", r.ID, err)
 	}
-	return s.packer.pack(records1, strconv.FormatInt(r.Version, 10)+"\n", plain, k.run(r.ID)), nil
+	return s.packer.pack(records1, strconv.FormatInt(r.Version, 10)+"\n", *plain, k.run(r.ID)), nil
 }
 
 func (s *Store) decodeRun(partition int, id, value string) (*storedRun, error) {

@@ -35,7 +35,7 @@ end
 h.state, h.due, h.reason = 'P', int(n), ARGV[9]
 redis.call('SET', delivery_key, record(h, n))
 redis.call('ZREM', dead, id)
-redis.call('HDEL', lane, 'lh', 'n:' .. delivery(member))
+redis.call('HDEL', lane, 'lh', 'n:' .. delivery(member), 'x:' .. delivery(member))
 enqueue(b, lane, queue, name, member, since, n)
 redis.call('PUBLISH', ARGV[10], ARGV[11])
 return {'ok'}

@@ -23,7 +23,7 @@ local verdict, delay, ambiguous, park = ARGV[8], tonumber(ARGV[9]), ARGV[10] == 
 local failed, answered, hash, reason = ARGV[12] == '1', ARGV[13] == '1', ARGV[14], ARGV[15]
 local attempt_id, attempt, max_attempts = ARGV[16], ARGV[17], ARGV[18]
 local ttl, ttl_dead, quarantine, confirm = tonumber(ARGV[19]), ARGV[20], tonumber(ARGV[21]), tonumber(ARGV[22])
-local open_min, open_max, max_record = tonumber(ARGV[23]), tonumber(ARGV[24]), tonumber(ARGV[25])
+local open_min, open_max, max_record, memo = tonumber(ARGV[23]), tonumber(ARGV[24]), tonumber(ARGV[25]), ARGV[26]
 local n = now()
 
 local l = redis.call('HMGET', lane, 'f', 'o', 'b', 'a', 'c', 'h', 'ls', 'lm', 'm')
@@ -79,6 +79,7 @@ if verdict == 'delivered' then
   end
 elseif verdict == 'retry' then
   redis.call('HDEL', lane, 'lh')
+  if memo ~= '' then redis.call('HSET', lane, 'x:' .. delivery(member), memo) end
   at = n + delay
   if newer and ordering(member) == 'l' then at = n end
   if confirming then state = 'D' end
@@ -89,7 +90,7 @@ else
 end
 if not stays then
   redis.call('ZREM', queue, member)
-  redis.call('HDEL', lane, 'n:' .. id)
+  redis.call('HDEL', lane, 'n:' .. delivery(member), 'x:' .. delivery(member))
   if confirming then redis.call('HDEL', lane, 'c') end
 end
 local left = redis.call('EXISTS', queue) == 1
@@ -151,7 +152,7 @@ func (s *Store) Settle(ctx context.Context, l bridge.Lease, st bridge.Settlement
 		string(st.Verdict), max(st.DelayMS, 0), flag(st.Ambiguous), max(st.ParkMS, 0),
 		flag(st.TargetFailed), flag(st.Attempt.Status > 0), requestHash(d), oneLine(st.Reason),
 		attemptID, segment, keep.MaxAttempts, ms(keep.Attempts), ms(keep.Dead), ms(q.Quarantine), ms(q.Confirm),
-		ms(q.BreakerMin), ms(q.BreakerMax), maxDeliveryRecord)
+		ms(q.BreakerMin), ms(q.BreakerMax), maxDeliveryRecord, st.Memo)
 	if err != nil {
 		return false, err
 	}

@@ -26,7 +26,7 @@ const (
 )
 
 // schemaVersion is the layout of the keys.
-const schemaVersion = 1
+const schemaVersion = 2
 
 const defaultPartitions = 16
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,22 +17,34 @@ import (
 // sweepBatch bounds the runs of one partition that a sweep looks at.
 const sweepBatch = 200
 
-// Sweep tries the parked firings again whose time has come, and ends those
-// that have waited for Retention.Parked as skipped. The store calls it by
-// itself every Every.Sweep; replicas may do so at the same time.
+// Sweep tries the parked firings again whose time has come, ends those that
+// have waited for Retention.Parked as skipped, and closes the runs of which no
+// end event came within Config.StaleAfter. The store calls it by itself every
+// Every.Sweep; replicas may do so at the same time.
 func (s *Store) Sweep(ctx context.Context) error {
 	var errs []error
 	for _, partition := range s.meta.used() {
 		k := s.keyspace.in(partition)
-		var due *redis.StringSliceCmd
-		now := strconv.FormatInt(time.Now().UnixMilli(), 10)
-		err := s.read(ctx, "look for parked firings", func(p redis.Pipeliner) {
-			due = p.ZRangeByScore(ctx, k.parked(), &redis.ZRangeBy{Min: "-inf", Max: now, Count: sweepBatch})
+		var due []*redis.StringSliceCmd
+		until := func(at int64) *redis.ZRangeBy {
+			return &redis.ZRangeBy{Min: "-inf", Max: strconv.FormatInt(at, 10), Count: sweepBatch}
+		}
+		err := s.read(ctx, "look for what waits", func(p redis.Pipeliner) {
+			now := time.Now().UnixMilli()
+			due = append(due, p.ZRangeByScore(ctx, k.parked(), until(now)))
+			for source, after := range s.cfg.StaleAfter() {
+				due = append(due, p.ZRangeByScore(ctx, k.open(source), until(now-ms(after))))
+			}
 		})
 		if err != nil {
 			return err
 		}
-		for _, run := range due.Val() {
+		var runs []string
+		for _, list := range due {
+			runs = append(runs, list.Val()...)
+		}
+		slices.Sort(runs)
+		for _, run := range slices.Compact(runs) {
 			if err := s.sweepRun(ctx, run); err != nil {
 				errs = append(errs, fmt.Errorf("sweep %s: %w", run, err))
 			}
@@ -57,27 +70,54 @@ func (s *Store) sweepRun(ctx context.Context, id string) error {
 	partition, _ := bridge.PartitionOf(id)
 	k := s.keyspace.in(partition)
 	if run == nil {
-		return s.read(ctx, "forget a parked run", func(p redis.Pipeliner) { p.ZRem(ctx, k.parked(), id) })
+		return s.forget(ctx, k, id)
 	}
-	before := indexedOf(run.Run)
+	before, now := indexedOf(run.Run), time.Now()
 	parked, skips := len(run.Parked), len(run.Skips)
-	expireParked(run.Run, s.cfg.Retention.Parked, time.Now())
+	expireParked(run.Run, s.cfg.Retention.Parked, now)
+	var closed *bridge.Firing
+	if after, ok := s.cfg.StaleAfter()[run.Source]; ok && run.UpdatedAt+ms(after) <= now.UnixMilli() {
+		closed = run.CloseStale(now.UnixMilli())
+	}
 	w := &writes{run: k.run(id), expected: run.Version}
-	if err := s.planInto(w, k, run, nil, before); err != nil {
+	if err := s.planInto(w, k, run, closed, before); err != nil {
 		return err
 	}
-	if len(run.Parked) == parked && len(run.Skips) == skips && len(w.deliveries) == 0 {
-		// Nothing changed: only look again later.
-		next := float64(s.nextSweep(run.Run, time.Now()))
-		return s.read(ctx, "postpone a parked run", func(p redis.Pipeliner) { p.ZAddXX(ctx, k.parked(), redis.Z{Score: next, Member: id}) })
+	if closed == nil && len(run.Parked) == parked && len(run.Skips) == skips && len(w.deliveries) == 0 {
+		return s.postpone(ctx, k, run.Run, now)
 	}
 	reply, err := s.evalBatched(ctx, commitScript, w)
 	if err != nil || str(reply, 0) != "ok" {
 		return err // in conflict with a commit, which has tried the same
 	}
+	if closed != nil {
+		s.cfg.Log.Warn("run closed: no end event", "run", id, "source", run.Source, "key", run.Key, "was", string(before.status))
+	}
 	s.runs.put(id, run)
 	s.planned(partition, w.deliveries)
 	return nil
+}
+
+// postpone looks at a run again later, of which nothing changed.
+func (s *Store) postpone(ctx context.Context, k keys, run *bridge.Run, now time.Time) error {
+	return s.read(ctx, "postpone a run", func(p redis.Pipeliner) {
+		p.ZAddXX(ctx, k.parked(), redis.Z{Score: float64(s.nextSweep(run, now)), Member: run.ID})
+		if isOpen(run.Status()) {
+			p.ZAddXX(ctx, k.open(run.Source), redis.Z{Score: float64(run.UpdatedAt), Member: run.ID})
+		} else {
+			p.ZRem(ctx, k.open(run.Source), run.ID)
+		}
+	})
+}
+
+// forget takes a run out of the sweeper's indexes whose record is gone.
+func (s *Store) forget(ctx context.Context, k keys, id string) error {
+	return s.read(ctx, "forget a run that is gone", func(p redis.Pipeliner) {
+		p.ZRem(ctx, k.parked(), id)
+		for source := range s.cfg.StaleAfter() {
+			p.ZRem(ctx, k.open(source), id)
+		}
+	})
 }
 
 // expireParked ends the parked firings that have waited for too long.

@@ -217,6 +217,7 @@ func (s *Store) planInto(w *writes, k keys, run *storedRun, firing *bridge.Firin
 		return err
 	}
 	s.indexParked(w, k, run.Run, before, now)
+	s.indexOpen(w, k, run.Run, before)
 	var err error
 	w.state, err = s.encodeRun(k, run)
 	return err
@@ -233,7 +234,7 @@ func (s *Store) index(w *writes, k keys, run *bridge.Run, before indexed) error 
 	}
 	if after.sha != before.sha && len(after.sha) >= minSHA {
 		key := k.sha(after.sha)
-		if rand.IntN(trimSHAEvery) == 0 {
+		if rand.IntN(trimEvery) == 0 {
 			w.do("ZREMRANGEBYSCORE", key, "-inf", time.Now().Add(-s.cfg.Retention.Runs).UnixMilli())
 		}
 		w.do("ZADD", key, run.CreatedAt, shaMember(after.sha, run.ID))
@@ -265,6 +266,27 @@ func (s *Store) indexParked(w *writes, k keys, run *bridge.Run, before indexed, 
 	}
 }
 
+// indexOpen keeps the index of the runs that are not over. Its scores are those
+// of the first event: the sweeper looks at the run itself. Nobody lists the runs
+// of a source that is gone, so the additions trim the index.
+func (s *Store) indexOpen(w *writes, k keys, run *bridge.Run, before indexed) {
+	key := k.open(run.Source)
+	is, was := isOpen(run.Status()), before.stored && isOpen(before.status)
+	switch {
+	case is && !was:
+		if rand.IntN(trimEvery) == 0 {
+			w.do("ZREMRANGEBYSCORE", key, "-inf", time.Now().Add(-s.cfg.Retention.Runs).UnixMilli())
+		}
+		w.do("ZADD", key, run.UpdatedAt, run.ID)
+		w.do("PEXPIRE", key, ms(s.cfg.Retention.Runs))
+	case was && !is:
+		w.do("ZREM", key, run.ID)
+	}
+}
+
+// isOpen reports whether an end is still to come.
+func isOpen(s bridge.Status) bool { return s != bridge.Unknown && !s.Terminal() }
+
 // nextSweep says when to try the parked firings of a run again, epoch ms.
 func (s *Store) nextSweep(run *bridge.Run, now time.Time) int64 {
 	at := now.Add(s.cfg.Every.Parked).UnixMilli()
@@ -274,9 +296,9 @@ func (s *Store) nextSweep(run *bridge.Run, now time.Time) int64 {
 	return at
 }
 
-// trimSHAEvery is how often, on average, an addition to the sha index trims the
-// key that it adds to: nobody lists those keys.
-const trimSHAEvery = 16
+// trimEvery is how often, on average, an addition to an index trims the key that
+// it adds to, where nobody lists those keys.
+const trimEvery = 16
 
 const (
 	minSHA    = 7
