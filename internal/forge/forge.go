@@ -24,7 +24,8 @@
 //
 // Every repository exists, and so does every commit with a whole sha. People
 // look at / and programs at /_forge/commits and /_forge/requests; POST
-// /_forge/faults {"faults": [...]} replaces the faults and POST /_forge/reset
+// /_forge/faults {"faults": [...]} replaces the faults, POST /_forge/pipelines
+// {"repository", "sha"} makes a new pipeline on GitLab, and POST /_forge/reset
 // forgets everything. See [ParseFault] for what can be made to fail.
 //
 // Where the providers' documents are silent the rule is marked "unchecked" in

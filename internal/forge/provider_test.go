@@ -209,6 +209,38 @@ func TestWhatCommitsShow(t *testing.T) {
 	}
 }
 
+// GitLab files a status under the newest pipeline of its commit, or under the
+// one that it names.
+func TestGitLabPipelines(t *testing.T) {
+	r := start(t, Config{})
+	var first struct{ ID, Pipeline_id int64 }
+	_, _, got := r.send(glPath, `{"state":"running","name":"ci"}`)
+	if err := json.Unmarshal([]byte(got), &first); err != nil || first.Pipeline_id != 1 {
+		t.Fatalf("%s: %v", got, err)
+	}
+	if code, _, got := r.send("/_forge/pipelines", `{"repository":"group/sub/shop","sha":"`+sha+`"}`); code != 204 {
+		t.Fatalf("%d %s", code, got)
+	}
+	_, _, got = r.send(glPath, `{"state":"success","name":"ci"}`)
+	if !strings.Contains(got, `"pipeline_id":2`) || r.Status(GitLab, "group/sub/shop", sha)["ci"] != "running" {
+		t.Errorf("filed under the old one: %s", got)
+	}
+	_, _, got = r.send(glPath, `{"state":"failed","name":"ci","pipeline_id":1}`)
+	if !strings.Contains(got, fmt.Sprintf(`"id":%d,`, first.ID)) || r.Status(GitLab, "group/sub/shop", sha)["ci"] != "failed" {
+		t.Errorf("not filed under the named one: %s", got)
+	}
+	for _, id := range []string{"3", "0", `"x"`} {
+		if code, _, got := r.send(glPath, `{"state":"failed","name":"ci","pipeline_id":`+id+`}`); code != 404 {
+			t.Errorf("pipeline %s: %d %s", id, code, got)
+		}
+	}
+	for _, body := range []string{`{`, `{}`, `{"repository":"x","sha":"abc"}`} {
+		if code, _, _ := r.send("/_forge/pipelines", body); code != 400 {
+			t.Errorf("%s: %d", body, code)
+		}
+	}
+}
+
 // Every state of every provider has a colour of its own kind.
 func TestKindsOfStates(t *testing.T) {
 	want := map[string]string{
