@@ -380,10 +380,12 @@ func newestFirst(c *commit, of func(Entry) any) []any {
 
 var wholeSHA = regexp.MustCompile(`^[0-9a-fA-F]{40}$`)
 
-// isWeb reports whether s is an http or https address.
+// isWeb reports whether s is an http or https address in plain ASCII. That the
+// providers want ASCII is unchecked.
 func isWeb(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+	beyond := strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"<>\^{|}`+"`", r) })
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && !beyond
 }
 
 // text returns a member of a JSON object as text; absent and null are "". ok

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf16"
@@ -115,8 +116,10 @@ func asText(v any) (string, bool) {
 }
 
 func (l Limit) fit(text string) (fitted string, keep bool, note string) {
-	if l.Address && !isAddress(text) {
-		return "", false, "left out: it is no http or https address"
+	if l.Address {
+		if text = escapeAddress(text); !isAddress(text) {
+			return "", false, "left out: it is no http or https address"
+		}
 	}
 	if l.Over == Hash {
 		return l.hash(text)
@@ -202,6 +205,24 @@ func (l Limit) head(s string, n int) string {
 // isAddress reports whether s is an http or https address that providers take.
 func isAddress(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil &&
-		!strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) })
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.User == nil && plainHost.MatchString(u.Host)
+}
+
+// plainHost is a host in ASCII, with or without a port.
+var plainHost = regexp.MustCompile(`^[A-Za-z0-9._-]+(:[0-9]+)?$|^\[[0-9A-Fa-f:.]+\](:[0-9]+)?$`)
+
+// escapeAddress escapes what people write into addresses and not every provider
+// takes: spaces, letters beyond ASCII, and braces, which are places for values
+// at Bitbucket. A line break or another control character stays: who has one
+// has no address.
+func escapeAddress(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(strings.TrimSpace(s)) {
+		if c >= utf8.RuneSelf || strings.IndexByte(" \"<>\\^`{|}", c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }

@@ -35,6 +35,10 @@ func TestFit(t *testing.T) {
 		{"a plain key", "harness-code", m{"identifier": "ci.a-b_c$1"}, m{"identifier": "ci.a-b_c$1"}, ""},
 		{"half an address is none", "gitlab", m{"target_url": "https://x/" + strings.Repeat("a", 300)}, m{}, "target_url left out: it has 310 characters, at most 255 are accepted"},
 		{"no address", "gitlab", m{"target_url": "javascript:alert(1)"}, m{}, "target_url left out: it is no http or https address"},
+		{"an address as people write it", "bitbucket", m{"url": " https://x.io/größe/a b?q={repository.full_name}#é "}, m{"url": "https://x.io/gr%C3%B6%C3%9Fe/a%20b?q=%7Brepository.full_name%7D#%C3%A9"}, ""},
+		{"an address with a line break", "bitbucket", m{"url": "https://x.io/a\nb"}, m{}, "url left out: it is no http or https address"},
+		{"a host beyond ASCII", "github", m{"target_url": "https://größe.de/"}, m{}, "target_url left out: it is no http or https address"},
+		{"an address with an address in it", "github", m{"target_url": "https://[::1]:8080/a"}, m{"target_url": "https://[::1]:8080/a"}, ""},
 		{"an address with a credential", "github", m{"target_url": "https://u:p@x/"}, m{}, "target_url left out: it is no http or https address"},
 		{"nested", "azure-devops", m{"context": m{"name": "a", "genre": "b\n"}, "description": "x"}, m{"context": m{"name": "a", "genre": "b--0000"}, "description": "x"}, ""},
 		{"not nested", "azure-devops", m{"context": "x"}, m{"context": "x"}, ""},
@@ -118,7 +122,7 @@ func TestEverythingFits(t *testing.T) {
 		if n > l.Max || !utf8.ValidString(got) || strings.ContainsAny(got, "\x00\x07") {
 			t.Fatalf("%s became %q, %d characters", l.Field, got, n)
 		}
-		if (got != text) != (note != "") && utf8.ValidString(text) {
+		if (got != text) != (note != "") && utf8.ValidString(text) && !l.Address {
 			t.Fatalf("%s: %q became %q, noted as %q", l.Field, text, got, note)
 		}
 	})
