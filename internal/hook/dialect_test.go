@@ -234,7 +234,10 @@ func TestCDEvents(t *testing.T) {
 						ID, Source, Type string
 						Content          struct{ PipelineName, URL, Outcome, Errors string }
 					}
-					CustomData struct{ Sha, Status string }
+					CustomData struct {
+						Commit             struct{ Sha, Branch, Tag string }
+						Status, Repository string
+					}
 				}
 			}
 			if err := json.Unmarshal([]byte(ds[i].Body), &got); err != nil {
@@ -256,7 +259,7 @@ func TestCDEvents(t *testing.T) {
 			if c := got.Data.Subject.Content; c.Outcome != want || (c.Errors != "") != (want == "failure" || want == "error") || c.PipelineName == "" {
 				t.Errorf("content of %s", ds[i].Body)
 			}
-			if kind == "finished" && got.Data.CustomData.Sha != sha {
+			if kind == "finished" && (got.Data.CustomData.Commit.Sha != sha || got.Data.CustomData.Status != string(status) || got.Data.CustomData.Repository != "https://github.com/acme/shop") {
 				t.Errorf("custom data of %s", ds[i].Body)
 			}
 			if ids[got.ID] || header(ds[i], "Content-Type") != "application/cloudevents+json; charset=utf-8" {
