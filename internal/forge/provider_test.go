@@ -213,9 +213,12 @@ func TestWhatCommitsShow(t *testing.T) {
 // one that it names.
 func TestGitLabPipelines(t *testing.T) {
 	r := start(t, Config{})
-	var first struct{ ID, Pipeline_id int64 }
+	var first struct {
+		ID       int64
+		Pipeline int64 `json:"pipeline_id"`
+	}
 	_, _, got := r.send(glPath, `{"state":"running","name":"ci"}`)
-	if err := json.Unmarshal([]byte(got), &first); err != nil || first.Pipeline_id != 1 {
+	if err := json.Unmarshal([]byte(got), &first); err != nil || first.Pipeline != 1 {
 		t.Fatalf("%s: %v", got, err)
 	}
 	if code, _, got := r.send("/_forge/pipelines", `{"repository":"group/sub/shop","sha":"`+sha+`"}`); code != 204 {
