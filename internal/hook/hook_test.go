@@ -6,15 +6,19 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"cibridge/bridge"
 	"cibridge/internal/provider"
 )
 
+// profiles never change, and every test needs them.
+var loadProfiles = sync.OnceValues(provider.Load)
+
 func load(t testing.TB) *provider.Profiles {
 	t.Helper()
-	ps, err := provider.Load()
+	ps, err := loadProfiles()
 	if err != nil {
 		t.Fatal(err)
 	}
