@@ -13,6 +13,7 @@ import (
 	"cibridge/bridge"
 	"cibridge/internal/dispatch"
 	"cibridge/internal/forge"
+	"cibridge/internal/lang"
 	"cibridge/internal/provider"
 )
 
@@ -156,6 +157,45 @@ func TestExtremesAreAccepted(t *testing.T) {
 					t.Errorf("shows %v, skips %s, parked %s", shows, s.skips(), s.parked())
 				}
 			})
+		}
+	}
+}
+
+// TestAddressesOfRepositories reads the addresses that tools have for a
+// repository, and finds it at its provider.
+func TestAddressesOfRepositories(t *testing.T) {
+	bases := map[string]string{"azure-devops": "https://dev.azure.com/acme", "bitbucket-dc": "https://git.acme.io", "gerrit": "https://review.acme.io", "harness-code": "https://app.harness.io"}
+	tests := []struct{ profile, repo, path string }{
+		{"github", "git@github.com:acme/shop.git", "/repos/acme/shop/statuses/"},
+		{"gitlab", "https://gitlab.com/acme/web/shop.git", "/api/v4/projects/acme%2Fweb%2Fshop/statuses/"},
+		{"gitlab", "https://gitlab.com/acme/web/shop/-/tree/main", "/api/v4/projects/acme%2Fweb%2Fshop/statuses/"},
+		{"bitbucket", "https://jo@bitbucket.org/acme/shop.git", "/2.0/repositories/acme/shop/commit/"},
+		{"bitbucket-dc", "https://git.acme.io/scm/ACME/shop.git", "/rest/api/latest/projects/ACME/repos/shop/commits/"},
+		{"bitbucket-dc", "ssh://git@git.acme.io:7999/ACME/shop.git", "/rest/api/latest/projects/ACME/repos/shop/commits/"},
+		{"bitbucket-dc", "https://git.acme.io/projects/ACME/repos/shop", "/rest/api/latest/projects/ACME/repos/shop/commits/"},
+		{"bitbucket-dc", "https://git.acme.io/scm/~jo/shop.git", "/rest/api/latest/projects/~jo/repos/shop/commits/"},
+		{"azure-devops", "https://acme@dev.azure.com/acme/web/_git/shop", "/acme/web/_apis/git/repositories/shop/commits/"},
+		{"azure-devops", "git@ssh.dev.azure.com:v3/acme/web/shop", "/acme/web/_apis/git/repositories/shop/commits/"},
+		{"azure-devops", "https://dev.azure.com/acme/_git/shop", "/acme/shop/_apis/git/repositories/shop/commits/"},
+		{"azure-devops", "https://acme.visualstudio.com/web/_git/shop", "/acme/web/_apis/git/repositories/shop/commits/"},
+		{"azure-devops", "https://dev.azure.com/acme/My%20Web/_git/My%20Shop", "/acme/My%20Web/_apis/git/repositories/My%20Shop/commits/"},
+		{"harness-code", "https://git.harness.io/Ac1/default/web/shop.git", "/code/api/v1/repos/shop/checks/commits/" + sha + "?accountIdentifier=Ac1&orgIdentifier=default&projectIdentifier=web"},
+		{"harness-code", "https://git.acme.io/git/acme/web/shop.git", "/code/api/v1/repos/acme%2Fweb%2Fshop/checks/commits/" + sha + "?accountIdentifier=&orgIdentifier=&projectIdentifier="},
+		{"gerrit", "https://review.acme.io/a/acme/shop", "/a/changes/acme%2Fshop~12/revisions/"},
+		{"gerrit", "ssh://jo@review.acme.io:29418/acme/shop", "/a/changes/acme%2Fshop~12/revisions/"},
+	}
+	for _, tt := range tests {
+		r, ok := lang.ParseRepo(tt.repo)
+		if !ok {
+			t.Fatalf("%s is no repository", tt.repo)
+		}
+		fields := with(repo(), "pull_request.number", int64(12))
+		fields["repo.url"], fields["repo.host"], fields["repo.owner"], fields["repo.name"], fields["repo.full_name"] = r.URL, r.Host, r.Owner, r.Name, r.FullName
+		h := two("h")
+		h.Profile = tt.profile
+		d, l := one(t, h, fields, at(tt.profile, bases[tt.profile]))
+		if _, path, _ := strings.Cut(strings.TrimPrefix(d.URL, "https://"), "/"); !strings.HasPrefix("/"+path, tt.path) {
+			t.Errorf("%s %s: got %s, want %s; skips %s", tt.profile, tt.repo, d.URL, tt.path, l.skips())
 		}
 	}
 }
