@@ -257,3 +257,16 @@ func TestLongIds(t *testing.T) {
 		t.Errorf("got dedupe id %q", c.Dedupe)
 	}
 }
+
+// An object where a word should be is a word that nobody knows, alone or as
+// one of several: the fields of the event count all the same.
+func TestStatusThatIsNoWord(t *testing.T) {
+	several := strings.Replace(small, "{path: s, map: {ok: succeeded}}", "{of: [s, r], map: {ok/ok: succeeded}}", 1)
+	for _, text := range []string{small, several} {
+		m := load(t, text).Get("small")
+		res := apply(m, `{"id":"a","s":{"word":"ok"},"r":"ok","title":"t"}`)
+		if len(res.Events) != 1 || !res.Unmapped || res.Events[0].Status != "" || res.Events[0].Fields["title"] != "t" {
+			t.Errorf("outcome %q with %d events (%v), want the fields without a status", res.Outcome, len(res.Events), res.Problem)
+		}
+	}
+}

@@ -215,7 +215,7 @@ func (v *value) joined(s *state, w where) (any, *fault) {
 		}
 		text, ok := scalar(x)
 		if !ok {
-			return nil, v.fault(CodeExpression, "%s is %s, not one word", c.name, describe(x))
+			return nil, v.fault(v.wordCode(), "%s is %s, not one word", c.name, describe(x))
 		}
 		parts[i], found = text, true
 	}
@@ -223,6 +223,15 @@ func (v *value) joined(s *state, w where) (any, *fault) {
 		return nil, nil
 	}
 	return strings.Join(parts, "/"), nil
+}
+
+// wordCode is the code of a value that is no word: to a map it is a word that
+// the map does not know.
+func (v *value) wordCode() string {
+	if v.words != nil {
+		return CodeWord
+	}
+	return CodeExpression
 }
 
 func (v *value) dropped(x any) bool {
