@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -291,5 +292,32 @@ func TestTimeoutOfProfile(t *testing.T) {
 		if ds := s.post(bridge.Running, 1, repo()); ds[0].TimeoutMS != 5000 {
 			t.Errorf("%s: the hook's own time limit became %d", profile, ds[0].TimeoutMS)
 		}
+	}
+}
+
+// Two pipelines vote on one change of Gerrit, each on its own label, as the
+// preset says.
+func TestLabelsOfGerrit(t *testing.T) {
+	data, err := os.ReadFile("../../configs/hooks/gerrit.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, found := strings.Cut(string(data), "#   settings: ")
+	line, _, _ = strings.Cut(line, "\n")
+	own, problems := Load("gerrit.yaml", []byte("{name: lint, pipeline: '*', profile: gerrit, settings: "+line+"}"), load(t))
+	if err := problems.Err(); err != nil || !found {
+		t.Fatal(found, err)
+	}
+	s := open(t, "gerrit", load(t), nil)
+	verified := bridge.Hook{ID: "v", Name: "ci", Pipeline: "*", Active: true, Profile: "gerrit", If: `run.pipeline.id == "build"`}
+	own[0].If = `run.pipeline.id == "lint"`
+	for pipeline, status := range map[string]bridge.Status{"build": bridge.Succeeded, "lint": bridge.Failed} {
+		l := newLab(t, []bridge.Hook{verified, own[0]}, s.set.applications...)
+		fields := with(repo(), "pull_request.number", int64(12))
+		fields["pipeline.id"] = pipeline
+		s.send(l.post(status, 1, fields))
+	}
+	if shows := s.shows(); len(shows) != 2 || shows["Verified"] != "+1" || shows["Lint"] != "-1" {
+		t.Errorf("shows %v", shows)
 	}
 }
