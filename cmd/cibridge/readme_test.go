@@ -1,13 +1,18 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"cibridge/internal/config"
 )
 
 // block is a fenced part of the README: ```sh setup.
@@ -153,5 +158,32 @@ func TestDevKeepsWhatItHad(t *testing.T) {
 	startProcessIn(t, dir, env, "dev", "--listen", strings.TrimPrefix(dev.url, "http://"))
 	if after := bash("bin/cibridge keys list --json; bin/cibridge runs list --limit 3 --json"); after != before {
 		t.Errorf("after a restart\n%s\nwant\n%s", after, before)
+	}
+}
+
+// The README lists the formats that ship, all of them and no others.
+func TestReadmeFormats(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(data), "## Formats")
+	table, _, _ = strings.Cut(table, "\n## ")
+	var listed []string
+	tools := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| ([^|,]+)[^|]* \\| `([a-z-]+)` \\|").FindAllStringSubmatch(table, -1) {
+		listed = append(listed, m[2])
+		tools[regexp.MustCompile(` (by|\().*`).ReplaceAllString(strings.TrimSpace(m[1]), "")] = true
+	}
+	slices.Sort(listed)
+	set, err := loadMappings(config.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names := slices.Sorted(slices.Values(set.Names())); !slices.Equal(listed, names) {
+		t.Errorf("the README lists %v\nand these ship %v", listed, names)
+	}
+	if other := regexp.MustCompile(`webhooks of (\d+) other tools`).FindStringSubmatch(string(data)); other == nil || other[1] != strconv.Itoa(len(tools)-2) {
+		t.Errorf("the README speaks of %v other tools and lists %d: %v", other, len(tools)-2, slices.Sorted(maps.Keys(tools)))
 	}
 }
