@@ -14,6 +14,7 @@ package store
 //	ls, lm  since and member of the newest delivered entry
 //	lh  hash of the last delivered request, absent when something else may
 //	    have arrived since
+//	p   what the last settled answer said of the resource, for later requests
 //	n:<delivery>  tries of a delivery
 //	x:<delivery>  memo of its last try, while it is tried again
 //
