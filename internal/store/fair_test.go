@@ -226,3 +226,39 @@ func TestDeadHost(t *testing.T) {
 		t.Errorf("got %s", l.Delivery.Lane)
 	}
 }
+
+// TestAcrossHooksRunsAndAttempts: whoever writes a resource, its newest state
+// is sent, and nothing older after it.
+func TestAcrossHooksRunsAndAttempts(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *backend) {
+		p := plan(func(run *bridge.Run, f *bridge.Firing) []bridge.Delivery {
+			if f == nil {
+				return nil
+			}
+			d := deliveryFor(run, *f, "lane", bridge.Latest)
+			d.Hook = "hook-" + string(f.Status)
+			d.ID = bridge.DeliveryID(run.ID, d.Hook, *f)
+			return []bridge.Delivery{d}
+		})
+		one, two := b.open(planner(p)), b.open(planner(p))
+		second := func(ev *bridge.Event) { ev.Attempt = 2 }
+		commitTo(t, one, event("old", "start", bridge.Running))
+		commitTo(t, two, event("new", "start", bridge.Running))
+		commitTo(t, one, event("new", "end", bridge.Failed))
+		commitTo(t, two, event("new", "again", bridge.Running, second))
+		commitTo(t, one, event("old", "end", bridge.Succeeded))
+		l := nextOf(t, two)
+		if l.Delivery.Hook != "hook-running" || l.Delivery.Firing.Attempt != 2 {
+			t.Fatalf("sent %s of attempt %d first, want the second attempt running", l.Delivery.Body, l.Delivery.Firing.Attempt)
+		}
+		delivered(t, two, l)
+		commitTo(t, one, event("new", "first ends late", bridge.Succeeded))
+		nothingFor(t, one, 40*time.Millisecond)
+		commitTo(t, one, event("new", "end again", bridge.Succeeded, second))
+		if l = nextOf(t, one); l.Delivery.Hook != "hook-succeeded" || l.Delivery.Firing.Attempt != 2 {
+			t.Errorf("sent %s of attempt %d, want the end of the second", l.Delivery.Body, l.Delivery.Firing.Attempt)
+		}
+		delivered(t, one, l)
+		nothingFor(t, two, 40*time.Millisecond)
+	})
+}

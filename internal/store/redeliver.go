@@ -12,9 +12,10 @@ import (
 	"cibridge/bridge"
 )
 
-// redeliverScript puts a settled delivery back into its lane. A delivery that
-// is older than what was delivered, or than what waits, is refused: sending it
-// would show a stale state. A trial run changes nothing.
+// redeliverScript puts a settled delivery back into its lane. A state that is
+// older than what was delivered, or than what waits, is refused: sending it
+// would show a stale state. Of a lane that keeps every delivery nothing is
+// stale. A trial run changes nothing.
 var redeliverScript = newScript("redeliver", `
 local b = {name = ARGV[1], buckets = KEYS[1], due = KEYS[2], target = KEYS[3], inflight = KEYS[4],
   cap = tonumber(ARGV[3]), threshold = tonumber(ARGV[4])}
@@ -26,7 +27,7 @@ if not r then return {'gone'} end
 local h = header(r)
 local unforced = string.gsub(member, ':e(%d+)$', ':l%1')
 if h.state == 'P' or redis.call('ZSCORE', queue, member) or redis.call('ZSCORE', queue, unforced) then return {'pending'} end
-if not force then
+if not force and ordering(member) == 'l' then
   local l = redis.call('HMGET', lane, 'ls', 'lm')
   local newest = redis.call('ZRANGE', queue, -1, -1, 'WITHSCORES')
   for _, other in ipairs({{l[2], l[1]}, {newest[1], newest[2]}}) do
@@ -112,7 +113,7 @@ func (s *Store) RedeliverAll(ctx context.Context, list []Status, opt RedeliverOp
 			switch {
 			case ok && by.ID == d.ID:
 				r.Outcome = StillPending
-			case ok && !opt.Force && before(d, by):
+			case ok && !opt.Force && d.Ordering == bridge.Latest && before(d, by):
 				r.Outcome, r.By = NowSuperseded, by.ID
 			case !ok || before(by, d):
 				queued[d.Lane] = d
