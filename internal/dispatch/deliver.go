@@ -263,7 +263,7 @@ func (t *try) settle(v verdict) bridge.Settlement {
 	t.attempt.DurationMS = now.Sub(t.began).Milliseconds()
 	t.attempt.Verdict, t.attempt.Reason = next.verdict, reason
 	return bridge.Settlement{
-		Verdict: next.verdict, Reason: reason, Ambiguous: t.ambiguous, TargetFailed: v.down,
+		Verdict: next.verdict, Outcome: string(v.kind), Reason: reason, Ambiguous: t.ambiguous, TargetFailed: v.down,
 		DelayMS: next.delay.Milliseconds(), ParkMS: max(next.hold, t.rest).Milliseconds(),
 		Memo: t.memo.String(), Captured: t.captured, Attempt: t.attempt,
 	}
