@@ -93,6 +93,7 @@ type Breaker struct {
 	Failures int           `yaml:"failures"` // in a row
 	Open     time.Duration `yaml:"open"`     // doubles with each further failure
 	Longest  time.Duration `yaml:"longest"`
+	Alert    time.Duration `yaml:"alert"` // open for so long, it is worth a warning
 }
 
 // Retention says how long things are kept.
@@ -171,7 +172,7 @@ func Default() *Config {
 				time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 30 * time.Minute,
 				time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour,
 			},
-			Breaker: Breaker{Failures: 5, Open: 30 * time.Second, Longest: 10 * time.Minute},
+			Breaker: Breaker{Failures: 5, Open: 30 * time.Second, Longest: 10 * time.Minute, Alert: 5 * time.Minute},
 			// Rate and burst together stay below what the providers allow.
 			Limits: []Limit{
 				{Origin: "https://api.github.com", Requests: 60, Per: time.Minute, Burst: 20},

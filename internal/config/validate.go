@@ -156,6 +156,7 @@ func (v *validator) numbers(c *Config) {
 		{"dispatch.drain", c.Dispatch.Drain, ms, 10 * time.Minute},
 		{"dispatch.breaker.open", c.Dispatch.Breaker.Open, ms, day},
 		{"dispatch.breaker.longest", c.Dispatch.Breaker.Longest, c.Dispatch.Breaker.Open, 7 * day},
+		{"dispatch.breaker.alert", c.Dispatch.Breaker.Alert, ms, 7 * day},
 		{"retention.requests", c.Retention.Requests, time.Second, forever},
 		{"retention.runs", c.Retention.Runs, time.Second, forever},
 		{"retention.attempts", c.Retention.Attempts, time.Second, forever},

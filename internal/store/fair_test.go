@@ -144,6 +144,59 @@ func TestProbeOfReplicas(t *testing.T) {
 	})
 }
 
+// TestFirstIn: of all replicas one is told, and again after a while of quiet.
+func TestFirstIn(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *backend) {
+		one, two := b.open(), b.open()
+		first := func(s *Store, what string, quiet time.Duration, want bool) {
+			t.Helper()
+			if got, err := s.FirstIn(t.Context(), what, quiet); err != nil || got != want {
+				t.Errorf("%s: %v, %v; want %v", what, got, err, want)
+			}
+		}
+		first(one, "dead h", time.Hour, true)
+		first(two, "dead h", time.Hour, false)
+		first(one, "dead h", time.Hour, false)
+		first(two, "dead g", time.Hour, true)
+		if b.mini != nil {
+			b.mini.FastForward(59 * time.Minute)
+			first(two, "dead h", time.Hour, false) // it goes on
+			b.mini.FastForward(59 * time.Minute)
+			first(two, "dead h", time.Hour, false)
+			b.mini.FastForward(61 * time.Minute)
+			first(two, "dead h", time.Hour, true)
+		}
+	})
+}
+
+// TestBreakers: a breaker is listed from its first opening to the first answer.
+func TestBreakers(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *backend) {
+		s := b.open(planner(plan(lanes)), func(c *Config) { c.Queue.BreakerFails, c.Queue.PerBucket = 2, 1 })
+		for i := range 2 {
+			commitTo(t, s, event(fmt.Sprintf("down-%d", i), "start", bridge.Running))
+		}
+		var since int64
+		for i := range 4 {
+			open, err := s.Breakers(t.Context())
+			if err != nil || (len(open) == 1) != (i >= 2) {
+				t.Fatalf("after %d failures: %+v, %v", i, open, err)
+			}
+			if i >= 2 {
+				if br := open[0]; br.Bucket != "https://down.example|application:a" || br.Fails != i || br.Until <= br.Since || since != 0 && br.Since != since {
+					t.Errorf("after %d failures: %+v, opened first at %d", i, br, since)
+				}
+				since = open[0].Since
+			}
+			settleWith(t, s, nextOf(t, s), bridge.Settlement{Verdict: bridge.VerdictRetry, TargetFailed: true, Attempt: bridge.Attempt{At: 1}})
+		}
+		delivered(t, s, nextOf(t, s))
+		if open, err := s.Breakers(t.Context()); err != nil || len(open) != 0 {
+			t.Errorf("after an answer: %+v, %v", open, err)
+		}
+	})
+}
+
 // TestCaptured: what an answer says of a resource is there for later requests
 // to it, from any replica, until an answer says otherwise.
 func TestCaptured(t *testing.T) {

@@ -52,11 +52,12 @@ if failed then
       local wait = open_min
       if fails > b.threshold then wait = math.min(math.max(num(t[2]) * 2, open_min), open_max) end
       redis.call('HSET', b.target, 'open', int(n + wait), 'wait', int(wait))
+      redis.call('HSETNX', b.target, 'since', int(n))
     end
     keep(b.target, 2 * open_max)
   end
 elseif answered then
-  redis.call('HDEL', b.target, 'fails', 'open', 'wait')
+  redis.call('HDEL', b.target, 'fails', 'open', 'wait', 'since')
 end
 
 -- the lane
