@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"cibridge/bridge"
+	"cibridge/internal/hook"
 	"cibridge/internal/provider"
 	"cibridge/internal/store"
 )
@@ -89,6 +91,18 @@ func (a *alerts) tell(alert, what string, l bridge.Lease, s bridge.Settlement, h
 func originOf(bucket string) string {
 	origin, _, _ := strings.Cut(bucket, "|")
 	return origin
+}
+
+// hookWarnings are the warnings of one hook among all. A hook may be listed
+// twice while it is being saved.
+func hookWarnings(all []bridge.Hook, id string) []string {
+	var texts []string
+	for _, w := range hook.Hanging(all) {
+		if w.Hook == id && !slices.Contains(texts, w.Text) {
+			texts = append(texts, w.Text)
+		}
+	}
+	return texts
 }
 
 // watch looks at breakers until ctx is done.

@@ -101,6 +101,14 @@ func TestDeadLetters(t *testing.T) {
 		t.Errorf("%d died 2 hours ago", n)
 	}
 
+	if log := s.serve.log.String(); strings.Count(log, "alert: first dead letter of a hook") != 1 || !strings.Contains(log, "hook_name") {
+		t.Errorf("nobody was told of the first dead letter:\n%s", tail(log, 2000))
+	}
+	if _, metrics := s.do("GET", "/metrics", nil, nil); !strings.Contains(metrics, `cibridge_dead_letters_total{hook="`+hook.ID+`"} 1`) ||
+		!strings.Contains(metrics, `cibridge_delivery_attempts_total{outcome="permanent",status="4xx",verdict="dead"} 1`) {
+		t.Errorf("the metrics do not count it:\n%s", metrics)
+	}
+
 	shown := s.cli(0, "deliveries", "get", id)
 	for _, want := range []string{
 		id + "  dead\n", "because    400 Bad Request", "attempt 1 of 1, 20", ": dead\n", "> Authorization: Bearer ***", `> {"`, "< 400 Bad Request", `< {"message":"as the test says"}`,
@@ -173,6 +181,34 @@ func TestDeadLetters(t *testing.T) {
 	})
 	s.cli(exitUsage, "deliveries", "redeliver")
 	s.cli(exitUsage, "deliveries", "redeliver", id, "--since", "2h")
+}
+
+// TestHangingHookIsToldOf: whoever creates the hook for started and forgets the
+// one for failed hears of it in the answer and in the log.
+func TestHangingHookIsToldOf(t *testing.T) {
+	s := newStack(t)
+	create := func(event string) []string {
+		t.Helper()
+		var got struct{ Warnings []string }
+		s.admin("POST", "/pipelines/*/hooks/outgoing", map[string]any{
+			"name": "ci " + event, "profile": "github", "trigger_when": map[string]any{"events": []string{"action." + event}},
+		}, &got)
+		return got.Warnings
+	}
+	for _, want := range []struct {
+		event string
+		n     int
+	}{{"started", 2}, {"completed", 0}, {"failed", 0}, {"started", 0}} {
+		if got := create(want.event); len(got) != want.n || want.n > 0 && !strings.Contains(got[0], "no active hook with this context has action.failed: a run that fails leaves it pending") {
+			t.Errorf("the hook for %s: warnings %q, want %d", want.event, got, want.n)
+		}
+	}
+	eventually(t, 10*time.Second, func() error {
+		if n := strings.Count(s.serve.log.String(), "a hook leaves statuses hanging"); n != 2 {
+			return fmt.Errorf("%d warnings in the log, want 2", n)
+		}
+		return nil
+	})
 }
 
 // checkRequestLog reads a hook's request log as clients of Devopness do, after

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"cibridge/bridge"
 	"cibridge/internal/api"
 	"cibridge/internal/config"
@@ -37,6 +39,7 @@ type system struct {
 	store    *store.Store
 	api      *api.Server
 	dispatch *dispatch.Dispatcher
+	alerts   *alerts
 	listener net.Listener
 }
 
@@ -94,6 +97,8 @@ func storeConfig(cfg *config.Config, ring *seal.Ring, r *registry, log *slog.Log
 func (s *system) wire(profiles *provider.Profiles) error {
 	a, r, cfg := adapter{s.store}, s.registry, s.cfg
 	allow := cfg.EgressAllow
+	metrics := prometheus.NewRegistry()
+	s.alerts = newAlerts(s.store, r.hookName, cfg.Dispatch.Breaker.Alert, metrics, s.log)
 	var err error
 	s.api, err = api.New(api.Config{
 		Commit: a, Registry: r, Keys: s.store, Runs: a, Ledger: a, Deliveries: a, Attempts: a,
@@ -103,7 +108,7 @@ func (s *system) wire(profiles *provider.Profiles) error {
 		Providers:   profiles.Names(),
 		Health:      a.health,
 		MaxBody:     int64(cfg.Limits.Body), MaxInFlight: int64(cfg.Limits.InFlight), CommitTimeout: cfg.Limits.CommitTimeout + 100*time.Millisecond,
-		Log: s.log,
+		HookWarnings: hookWarnings, Metrics: metrics, Log: s.log,
 	})
 	if err != nil {
 		return failed(exitConfig, err)
@@ -114,6 +119,7 @@ func (s *system) wire(profiles *provider.Profiles) error {
 		Queue: s.store, Resolve: r.resolve, Sign: r.sign, Classify: profiles.Classify, Fill: profiles.Fill, DeliveredWhen: answers.Delivered,
 		EgressAllow: allow, Version: version, Workers: cfg.Dispatch.Workers, Timeout: cfg.Dispatch.Timeout,
 		LeaseMargin: cfg.Dispatch.LeaseMargin, Drain: cfg.Dispatch.Drain, Backoff: cfg.Dispatch.Backoff, Log: s.log,
+		Metrics: metrics, Settled: s.alerts.settled,
 	})
 	return nil
 }
@@ -128,6 +134,7 @@ func (s *system) serve(ctx context.Context) error {
 	dispatching, stopDispatch := context.WithCancel(context.WithoutCancel(ctx))
 	var dispatchErr error
 	work.Go(func() { dispatchErr = s.dispatch.Run(dispatching) })
+	work.Go(func() { s.alerts.watch(dispatching) })
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(s.listener) }()
 

@@ -41,6 +41,10 @@ func TestRedeliverMany(t *testing.T) {
 }
 
 func TestWaitsFor(t *testing.T) {
+	got := shapeParked([]bridge.Parked{{Hook: "h", Missing: "commit.sha"}})
+	if len(got) != 1 || got[0].Hook != "h" || got[0].WaitsFor != "parked for commit.sha: an event that says it sends this" {
+		t.Errorf("a parked firing waits for %+v", got)
+	}
 	r := newRig(t, nil)
 	r.letters["dlv_1"] = &DeliveryStatus{
 		Delivery: bridge.Delivery{ID: "dlv_1"}, State: bridge.DeliveryPending,
