@@ -213,6 +213,14 @@ func TestProblems(t *testing.T) {
 			`c.yaml:3:5: applications[1] has no source_provider.name [E124] | `,
 			`c.yaml:3:12: the application "a" is already in applications[0] [E122] | `,
 			`c.yaml:3:43: credentials do not belong into a URL, where logs show them [E122] | `}},
+		{"limits", "dispatch:\n  limits:\n  - {origin: api.github.com, requests: 1}\n  - {origin: 'https://x.io', per: 1ms}\n  - {origin: 'https://x.io', requests: -1, burst: 2000000}\n  - {concurrent: 1}\n", nil, []string{
+			`c.yaml:3:14: "api.github.com" is not scheme and host [E122] | write it like https://api.github.com`,
+			`c.yaml:4:5: it limits nothing [E122] | say how many requests in which time: requests: 60, per: 1m`,
+			`c.yaml:4:35: 1ms is not between 1s and 1d [E122] | `,
+			`c.yaml:5:14: the origin "https://x.io" is already in dispatch.limits[1] [E122] | `,
+			`c.yaml:5:40: -1 is not between 0 and 1000000 [E122] | `,
+			`c.yaml:5:51: 2000000 is not between 0 and 1000000 [E122] | `,
+			`c.yaml:6:5: dispatch.limits[3] has no origin [E124] | `}},
 		{"not YAML", "a: [\n", nil, []string{`c.yaml:1:1: this is not YAML: did not find expected node content [E110] | `}},
 		{"anchors", "redis: &a {url: x}\n", nil, []string{`c.yaml:1:8: anchors (&a) are not supported [E111] | write the value out where it is needed`}},
 		{"environment", "", []string{"CIBRIDGE_LISTEN=x", "CIBRIDGE_EGRESS_ALLOW=1.2.3.4,nope", "CIBRIDGE_LOG_LEVEL=loud", "CIBRIDGE_ADMIN_TOKEN_FILE=/does/not/exist"}, []string{
