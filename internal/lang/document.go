@@ -3,6 +3,7 @@ package lang
 import (
 	"slices"
 	"strings"
+	"unsafe"
 )
 
 // Doc is a JSON value that is decoded only where it is read. Its text is
@@ -22,7 +23,9 @@ func NewDoc(json string) *Doc {
 	return &Doc{in: &document{json: strings.TrimSpace(json)}}
 }
 
-// Parse is [Scan] and [NewDoc] in one pass over the text.
+// Parse is [Scan] and [NewDoc] in one pass over the text. The Doc and the texts
+// that come out of it lie in json, which must not be changed any more: a copy
+// of it would be most of what a request allocates.
 func Parse(json []byte, maxDepth, maxTokens int) (*Doc, error) {
 	s := newScanner(json, maxDepth, maxTokens)
 	defer s.release()
@@ -30,7 +33,7 @@ func Parse(json []byte, maxDepth, maxTokens int) (*Doc, error) {
 	if bad := s.scan(); bad != fine {
 		return nil, s.explain(bad)
 	}
-	return &Doc{in: &document{json: string(json), nodes: slices.Clone(s.nodes), escaped: s.escaped}}, nil
+	return &Doc{in: &document{json: unsafe.String(unsafe.SliceData(json), len(json)), nodes: slices.Clone(s.nodes), escaped: s.escaped}}, nil
 }
 
 // Source returns the whole text that d is a part of.
@@ -46,6 +49,7 @@ func (d *Doc) Raw() string {
 	if d == nil {
 		return ""
 	}
+	d.in.read(d.at)
 	return d.in.raw(d.at)
 }
 
@@ -67,6 +71,7 @@ func (d *Doc) Text() (text string, ok bool) {
 	if d == nil || d.in.kind(d.at) != '"' {
 		return "", false
 	}
+	d.in.read(d.at)
 	c := cursor{s: d.in.raw(d.at)}
 	return c.str(), true
 }
@@ -85,6 +90,7 @@ func (d *Doc) Full() any {
 	if d == nil {
 		return nil
 	}
+	d.in.read(d.at)
 	var cut bool
 	return decode(d.in.raw(d.at), 0, &cut)
 }
@@ -109,18 +115,16 @@ func (d *Doc) Item(i int) *Doc {
 
 // Items returns all items of a list in their order; an object, a text, a
 // number is a list of one; an absent value has none.
-func (d *Doc) Items() []*Doc {
+func (d *Doc) Items() []Doc {
 	if d.Absent() {
 		return nil
 	}
 	if !d.IsList() {
-		return []*Doc{d}
+		return []Doc{*d}
 	}
-	docs := make([]Doc, 0, d.in.count(d.at))
-	out := make([]*Doc, 0, cap(docs))
+	out := make([]Doc, 0, d.in.count(d.at))
 	for n := range d.in.inside(d.at) {
-		docs = append(docs, Doc{in: d.in, at: n})
-		out = append(out, &docs[len(docs)-1])
+		out = append(out, Doc{in: d.in, at: n})
 	}
 	return out
 }

@@ -40,8 +40,8 @@ func (s *state) fill(lists []*listSpec, w where) map[string][]bridge.Item {
 		if items == nil {
 			items = make([]bridge.Item, 0, len(docs))
 		}
-		for i, d := range docs {
-			if item, ok := l.item(s, where{doc: d, item: true, index: i}); ok {
+		for i := range docs {
+			if item, ok := l.item(s, where{doc: &docs[i], item: true, index: i}); ok {
 				items = append(items, item)
 			}
 		}
@@ -51,7 +51,7 @@ func (s *state) fill(lists []*listSpec, w where) map[string][]bridge.Item {
 }
 
 // items finds the documents of the items; ok is false when there is no list.
-func (l *listSpec) items(s *state, w where) (docs []*lang.Doc, ok bool) {
+func (l *listSpec) items(s *state, w where) (docs []lang.Doc, ok bool) {
 	x, f := l.each.eval(s, w)
 	if f != nil {
 		s.warn(f.Error())
@@ -85,17 +85,17 @@ func (l *listSpec) items(s *state, w where) (docs []*lang.Doc, ok bool) {
 }
 
 // entries makes {key, value} of each member of an object, in document order.
-func entries(d *lang.Doc) ([]*lang.Doc, bool) {
+func entries(d *lang.Doc) ([]lang.Doc, bool) {
 	if !d.IsObject() {
 		return nil, false
 	}
-	var out []*lang.Doc
+	var out []lang.Doc
 	for _, e := range d.Entries() {
 		k, err := json.Marshal(e.Key)
 		if err != nil {
 			continue
 		}
-		out = append(out, lang.NewDoc(`{"key":`+string(k)+`,"value":`+e.Value.Raw()+`}`))
+		out = append(out, *lang.NewDoc(`{"key":`+string(k)+`,"value":`+e.Value.Raw()+`}`))
 	}
 	return out, true
 }
@@ -141,15 +141,14 @@ func (l *listSpec) item(s *state, w where) (bridge.Item, bool) {
 // identify gives the item its key: the declared one, else all its values.
 func (l *listSpec) identify(s *state, w where, out *bridge.Item) bool {
 	if l.key != nil {
-		parts, f := l.key.eval(s, w)
-		if f != nil {
+		var f *fault
+		if out.Key, f = l.key.eval(s, w); f != nil {
 			s.warn(f.Error() + "; the item is left out")
-			return false
 		}
-		out.Key = bridge.JoinKey(parts...)
-		return true
+		return f == nil
 	}
-	var parts []string
+	var room [8]string // of the fields of most items
+	parts := room[:0]
 	for _, f := range l.fields {
 		if v, ok := out.Fields[f.name]; ok && !slices.Contains(volatile, f.name) {
 			text, ok := v.(string)
