@@ -1,6 +1,7 @@
 package lang
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"unsafe"
@@ -19,21 +20,21 @@ type Doc struct {
 }
 
 // NewDoc returns the document of a JSON text that [Scan] has accepted.
-func NewDoc(json string) *Doc {
-	return &Doc{in: &document{json: strings.TrimSpace(json)}}
+func NewDoc(text string) *Doc {
+	return &Doc{in: &document{json: strings.TrimSpace(text)}}
 }
 
 // Parse is [Scan] and [NewDoc] in one pass over the text. The Doc and the texts
-// that come out of it lie in json, which must not be changed any more: a copy
+// that come out of it lie in text, which must not be changed any more: a copy
 // of it would be most of what a request allocates.
-func Parse(json []byte, maxDepth, maxTokens int) (*Doc, error) {
-	s := newScanner(json, maxDepth, maxTokens)
+func Parse(text []byte, maxDepth, maxTokens int) (*Doc, error) {
+	s := newScanner(text, maxDepth, maxTokens)
 	defer s.release()
 	s.indexing = true
 	if bad := s.scan(); bad != fine {
 		return nil, s.explain(bad)
 	}
-	return &Doc{in: &document{json: unsafe.String(unsafe.SliceData(json), len(json)), nodes: slices.Clone(s.nodes), escaped: s.escaped}}, nil
+	return &Doc{in: &document{json: unsafe.String(unsafe.SliceData(text), len(text)), nodes: slices.Clone(s.nodes), escaped: s.escaped}}, nil
 }
 
 // Source returns the whole text that d is a part of.
@@ -148,15 +149,32 @@ func (d *Doc) Entries() []Entry {
 	return slices.Clip(out)
 }
 
+// Pairs returns each member of an object as an object {key, value}, in document
+// order; none of anything else.
+func (d *Doc) Pairs() []Doc {
+	entries := d.Entries()
+	out := make([]Doc, 0, len(entries))
+	for _, e := range entries {
+		key, err := json.Marshal(e.Key)
+		if err != nil {
+			continue // never: it is a text
+		}
+		before := `{"key":` + string(key) + `,"value":`
+		in, n := e.Value.in, e.Value.at
+		out = append(out, *d.cut(before+in.raw(n)+`}`, int(in.nodes[n].start), len(before)))
+	}
+	return out
+}
+
 // Decode returns the value of a JSON text: nil, bool, string, []any,
 // map[string]any and for numbers int64 when they are whole, a string with the
 // exact digits when they are whole and do not fit, else float64. Of several
 // members with one name the first counts. The error is that of [Scan] with the
 // default limits.
-func Decode(json []byte) (any, error) {
-	if err := Scan(json, MaxDepth, MaxTokens); err != nil {
+func Decode(text []byte) (any, error) {
+	if err := Scan(text, MaxDepth, MaxTokens); err != nil {
 		return nil, err
 	}
 	var cut bool
-	return decode(string(json), 0, &cut), nil
+	return decode(string(text), 0, &cut), nil
 }

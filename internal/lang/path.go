@@ -87,6 +87,7 @@ func (p *Path) Find(d *Doc) *Doc {
 	}
 	if p.pick != nil {
 		if found, ok := p.pick.find(d); ok {
+			found.arrivedAt()
 			return found
 		}
 	}

@@ -60,7 +60,10 @@ func (t *document) rootNode(n int32) int32 {
 		return nowhere
 	}
 	start := t.index()[n].start
-	if start < t.origin.from {
+	switch {
+	case n == 0:
+		start = t.origin.from // the whole is what it was cut from
+	case start < t.origin.from:
 		return nowhere
 	}
 	in := t.origin.in
@@ -92,8 +95,15 @@ func (t *document) arrived(from int32, path string, n int32) {
 		path = strings.TrimSuffix(base+"."+path, ".")
 	}
 	t.trace.lookups = append(t.trace.lookups, path)
-	if n != nowhere && t.kind(n) != '{' && t.kind(n) != '[' {
-		t.read(n)
+	if n != nowhere {
+		(&Doc{in: t, at: n}).arrivedAt()
+	}
+}
+
+// arrivedAt notes that d was found: it is read unless there is more inside.
+func (d *Doc) arrivedAt() {
+	if d != nil && d.in.trace != nil && !d.IsObject() && !d.IsList() {
+		d.in.read(d.at)
 	}
 }
 
@@ -172,7 +182,7 @@ func escapeStep(name string) string {
 
 // Unread is a part of a document that nothing has read.
 type Unread struct {
-	Path   string `json:"path"`   // # stands for every item of a list
+	Path   string `json:"path"`   // # stands for every item of a list; @this is all of it
 	Values int    `json:"values"` // how many values it has in it, those of all items counted
 }
 
@@ -183,7 +193,9 @@ func (t *Trace) Unread() []Unread {
 	root := &unreadNode{}
 	t.collect(root, 0, false)
 	var out []Unread
-	root.list("", &out)
+	if root.list("", &out); len(out) == 1 && out[0].Path == "" {
+		out[0].Path = "@this"
+	}
 	return out
 }
 

@@ -97,7 +97,9 @@ func (s *state) events() Result {
 	var failed *Problem
 	taken := 0
 	for _, e := range s.m.events {
-		if !e.match.takes(s) {
+		no := e.match.takes(s)
+		s.tried(e, no)
+		if no.what != "" {
 			continue
 		}
 		if taken++; taken == 1 {
@@ -216,6 +218,7 @@ func (s *state) make(e *event, dedupe string, index int) (bridge.Event, *Problem
 	ev.Lists = s.fill(e.lists, w)
 	ev.Once = s.fingerprint(e)
 	ev.Warnings = slices.Clone(s.warnings[min(before, len(s.warnings)):])
+	s.made(e, &ev)
 	return ev, nil
 }
 

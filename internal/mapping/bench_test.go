@@ -84,7 +84,7 @@ func BenchmarkApply(b *testing.B) {
 		if res := m.apply(in, rec); len(res.Events) == 0 {
 			b.Fatalf("%s: %+v", bc.name, res)
 		}
-		paths := rec.body.Lookups()
+		paths := rec.trace.Lookups()
 		slices.Sort(paths)
 		paths = slices.Compact(paths)
 		b.Run(bc.name, func(b *testing.B) {

@@ -52,7 +52,7 @@ func (s *state) document() *Problem {
 		s.unwrap(step)
 	}
 	if s.rec != nil {
-		s.rec.body = s.body.Trace()
+		s.rec.begin(s.body)
 	}
 	return nil
 }

@@ -105,6 +105,7 @@ func (v *value) eval(s *state, w where) (any, *fault) {
 	}
 	if x != nil && v.dropped(x) {
 		x = nil
+		s.note(v, w, stepDrop, nil)
 	}
 	if x != nil && v.words != nil {
 		if x, f = v.translate(s, w, x); f != nil {
@@ -115,6 +116,7 @@ func (v *value) eval(s *state, w where) (any, *fault) {
 		if x, f = v.def.eval(s, w); f != nil {
 			return nil, f
 		}
+		s.note(v, w, stepDefault, x)
 	}
 	if x == nil && v.required {
 		return nil, v.fault(CodeRequired, "%s is required, but %s", last(v.name), v.absence())
@@ -154,18 +156,22 @@ func (v *value) source(s *state, w where) (any, *fault) {
 	var x any
 	switch {
 	case v.isLiteral:
+		s.note(v, w, stepLiteral, v.literal)
 		return v.literal, nil
 	case v.path != nil:
 		if d := v.path.Find(w.doc); !d.Absent() {
 			x = d
 		}
+		s.note(v, w, stepPath, x)
 	case v.firstOf != nil:
 		x = v.first(s, w)
+		s.note(v, w, stepFirst, x)
 	case v.of != nil:
 		var f *fault
 		if x, f = v.joined(s, w); f != nil {
 			return nil, f
 		}
+		s.note(v, w, stepOf, x)
 	default:
 		return v.compute(s, w)
 	}
@@ -181,6 +187,7 @@ func (v *value) compute(s *state, w where) (any, *fault) {
 	if err != nil {
 		return nil, &fault{code: CodeExpression, at: v.expr.at, name: v.name, message: err.Error()}
 	}
+	s.note(v, w, stepExpr, x)
 	return x, nil
 }
 
@@ -205,7 +212,8 @@ func blank(x any) bool {
 	case string:
 		return x == ""
 	case *lang.Doc:
-		return x.Raw() == `""`
+		text, ok := x.Text()
+		return ok && text == ""
 	}
 	return x == nil
 }
@@ -257,11 +265,14 @@ func (v *value) translate(s *state, w where, x any) (any, *fault) {
 		return nil, v.fault(CodeWord, "%s is not one word", describe(x))
 	}
 	if to, known := v.words.find(word, v.ignoreCase); known {
+		s.note(v, w, stepMap, to)
 		return to, nil
 	}
 	if v.els != nil {
 		w.value = x
-		return v.els.eval(s, w)
+		to, f := v.els.eval(s, w)
+		s.note(v, w, stepElse, to)
+		return to, f
 	}
 	f := v.fault(CodeWord, "%s is not in the map; it knows %s", quote(clip(word, 60)), v.words.describe())
 	f.at = placeOf(v.words.node)
@@ -276,14 +287,13 @@ func scalar(x any) (text string, ok bool) {
 	case string:
 		return x, true
 	case *lang.Doc:
-		raw := x.Raw()
-		switch {
-		case x.Absent() || x.IsObject() || x.IsList():
+		if x.Absent() || x.IsObject() || x.IsList() {
 			return "", false
-		case raw[0] == '"':
-			return x.Text()
 		}
-		return raw, true
+		if text, ok := x.Text(); ok {
+			return text, true
+		}
+		return x.Raw(), true
 	case nil, map[string]any, []any:
 		return "", false
 	}
