@@ -282,7 +282,8 @@ func fnFloat(_ *run, a []any) (any, error) {
 	return asFloat(n), nil
 }
 
-// fnCoalesce returns the first value that is there and not "".
+// fnCoalesce returns the first value that is there and not "". The rewriter
+// takes a "" that is written as the last argument for the default.
 func fnCoalesce(_ *run, a []any) (any, error) {
 	for _, v := range a {
 		if v = norm(v); v != nil && v != "" {

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,4 +76,22 @@ func text(fields map[string]any) map[string]any {
 		out[name] = v
 	}
 	return out
+}
+
+// A list that was cut is said once, and not for each expression.
+func TestLongListsAreSaid(t *testing.T) {
+	m := load(t, `version: 1
+name: long
+receive: {auth: [key]}
+events:
+  - {name: a, run_key: id, fields: {number: '=len(body.list)', title: '=string(len(body.list))'}}
+`).Get("long")
+	res := apply(m, `{"id":1,"list":[`+strings.Repeat("1,", 1000)+`1]}`)
+	want := "m/0.yaml:5: a list is longer than the 1000 items that expressions see"
+	if got := res.Events[0]; len(got.Warnings) != 1 || got.Warnings[0] != want || got.Fields["number"] != int64(1000) {
+		t.Errorf("got %q and %v, want %q", got.Warnings, got.Fields, want)
+	}
+	if res := apply(m, `{"id":1,"list":[`+strings.Repeat("1,", 999)+`1]}`); len(res.Warnings) > 0 {
+		t.Errorf("a list of 1000: got %q", res.Warnings)
+	}
 }

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"fmt"
 	"time"
 
 	"cibridge/internal/lang"
@@ -15,17 +16,18 @@ const maxWarnings = 50
 // state is what the evaluation of one request needs and keeps. It belongs to
 // one goroutine.
 type state struct {
-	m        *Mapping
-	in       Input
-	body     *lang.Doc
-	envelope *lang.Doc
-	runner   lang.Runner
-	lets     []letValue
-	names    []any // values of the names of the expressions that are being evaluated
-	warnings []string
-	extra    map[string]any // what a reply sees besides
-	hash     string         // of the body; "" until it is asked for
-	rec      *recorder      // nil unless somebody wants to know what happens
+	m         *Mapping
+	in        Input
+	body      *lang.Doc
+	envelope  *lang.Doc
+	runner    lang.Runner
+	lets      []letValue
+	names     []any // values of the names of the expressions that are being evaluated
+	warnings  []string
+	truncated bool           // a warning says that a list was cut
+	extra     map[string]any // what a reply sees besides
+	hash      string         // of the body; "" until it is asked for
+	rec       *recorder      // nil unless somebody wants to know what happens
 }
 
 // letValue is the value of a let, in its slot.
@@ -57,6 +59,10 @@ func (s *state) run(e *expression, w where) (any, error) {
 		s.names = append(s.names, v)
 	}
 	r, err := s.runner.Eval(e.e, s.names[base:])
+	if r.Truncated && !s.truncated {
+		s.truncated = true
+		s.warn(fmt.Sprintf("%s:%d: a list is longer than the 1000 items that expressions see", e.at.file, e.at.line))
+	}
 	s.names = s.names[:base]
 	return r.Value, err
 }
