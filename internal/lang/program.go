@@ -166,7 +166,7 @@ func (a *assembler) binary(n *ast.BinaryNode) step {
 			return right(f)
 		}
 	}
-	wanted := n.Operator == "=="
+	wanted, place := n.Operator == "==", n.Location()
 	return func(f *frame) (any, error) {
 		l, err := left(f)
 		if err != nil {
@@ -176,8 +176,22 @@ func (a *assembler) binary(n *ast.BinaryNode) step {
 		if err != nil {
 			return nil, err
 		}
+		if nested(l) {
+			if err := f.run.holds(l); err != nil {
+				return nil, &located{err, place}
+			}
+		}
 		return same(l, r) == wanted, nil
 	}
+}
+
+// nested reports whether v holds other values.
+func nested(v any) bool {
+	switch v.(type) {
+	case []any, map[string]any:
+		return true
+	}
+	return false
 }
 
 // same is the == of expressions: that of expr, with the frequent cases first.
@@ -245,6 +259,9 @@ func (a *assembler) list(n *ast.ArrayNode) step {
 			}
 			out[i] = v
 		}
+		if err := f.run.holds(out); err != nil {
+			return nil, &located{err, n.Location()}
+		}
 		return out, nil
 	}
 }
@@ -268,6 +285,9 @@ func (a *assembler) object(n *ast.MapNode) step {
 			if _, twice := out[names[i]]; !twice {
 				out[names[i]] = v
 			}
+		}
+		if err := f.run.holds(out); err != nil {
+			return nil, &located{err, n.Location()}
 		}
 		return out, nil
 	}

@@ -130,6 +130,38 @@ func (r *run) made(n int) error {
 	return r.spend(n)
 }
 
+// holds accounts for a list or an object that was made. It may hold another one
+// twice, and that another one: then it is small in memory, but not for who
+// writes it or compares it.
+func (r *run) holds(v any) error {
+	left := maxParts
+	if !countParts(v, &left) {
+		return limitf("this value would hold more than %d values", maxParts)
+	}
+	return r.spend(maxParts - left)
+}
+
+// countParts takes the values in v off left. It reports whether there were
+// enough.
+func countParts(v any, left *int) bool {
+	*left--
+	switch v := v.(type) {
+	case []any:
+		for _, x := range v {
+			if !countParts(x, left) {
+				return false
+			}
+		}
+	case map[string]any:
+		for _, x := range v {
+			if !countParts(x, left) {
+				return false
+			}
+		}
+	}
+	return *left >= 0
+}
+
 // runError puts an error of a step into words and in its place.
 func (e *Expr) runError(err error) error {
 	out := &Error{Line: 1, Col: 1, Width: 1, Code: CodeRun, Message: "this expression failed: " + err.Error()}
