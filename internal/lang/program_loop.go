@@ -62,6 +62,9 @@ var loops = map[string]func(l loop, f *frame) (any, error){
 			out = append(out, v)
 			return true
 		})
+		if err == nil {
+			err = f.run.holds(out)
+		}
 		return out, err
 	},
 }
@@ -111,6 +114,10 @@ func (a *assembler) builtin(n *ast.BuiltinNode) step {
 		if err != nil {
 			return nil, err
 		}
-		return run(loop{list: v.([]any), body: body}, f)
+		out, err := run(loop{list: v.([]any), body: body}, f)
+		if own, ok := err.(*fault); ok { // of the loop, and not of its condition
+			return nil, &located{own, n.Location()}
+		}
+		return out, err
 	}
 }

@@ -51,6 +51,9 @@ func (s *state) document() *Problem {
 	for _, step := range s.m.decode {
 		s.unwrap(step)
 	}
+	if s.rec != nil {
+		s.rec.begin(s.body)
+	}
 	return nil
 }
 

@@ -192,14 +192,41 @@ func truth(x any) (any, string) {
 }
 
 func (c coercion) time(x any) (any, string) {
-	ms, ok, err := c.s.m.times.Parse(plain(x))
-	if err != nil {
-		return nil, err.Error()
+	var ms int64
+	var ok bool
+	var err error
+	if text, is := textOf(x); is {
+		ms, ok, err = c.s.m.times.ParseText(text)
+	} else {
+		ms, ok, err = c.s.m.times.Parse(plain(x))
 	}
-	if !ok {
+	switch {
+	case err != nil:
+		return nil, err.Error()
+	case !ok:
 		return nil, ""
 	}
-	return ms, ""
+	return sameInt(x, ms), ""
+}
+
+// textOf returns a text that needs no new any: that of a string or of a Doc.
+func textOf(x any) (string, bool) {
+	switch x := x.(type) {
+	case string:
+		return x, true
+	case *lang.Doc:
+		return x.Text()
+	}
+	return "", false
+}
+
+// sameInt returns n as an any; x itself when it is that, since a new one is an
+// allocation.
+func sameInt(x any, n int64) any {
+	if was, ok := x.(int64); ok && was == n {
+		return x
+	}
+	return n
 }
 
 // longest is the longest duration that is believed, in ms: ten years.
@@ -211,7 +238,8 @@ func duration(x any, unit int64) (any, string) {
 		unit = 1e6
 	}
 	var ms float64
-	switch p := plain(x).(type) {
+	x = plain(x)
+	switch p := x.(type) {
 	case int64:
 		ms = float64(p) * float64(unit) / 1e6
 	case float64:
@@ -237,7 +265,7 @@ func duration(x any, unit int64) (any, string) {
 	case ms < 0:
 		return nil, describe(x) + " is negative"
 	}
-	return int64(math.Round(ms)), ""
+	return sameInt(x, int64(math.Round(ms))), ""
 }
 
 // clock reads "1m30s" and "[d.]hh:mm:ss[.fff]".

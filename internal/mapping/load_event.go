@@ -40,7 +40,7 @@ func (l *loader) readLets(n *yamldoc.Node) {
 			l.errorf(p.Key, codeWord, "", "%s cannot be the name of a let", quote(name))
 			continue
 		}
-		l.m.lets[name] = &let{name: name}
+		l.m.lets[name] = &let{name: name, slot: len(l.m.lets)}
 		l.scope = l.scope.With(name, lang.Any())
 	}
 	needs := map[string][]string{}

@@ -131,8 +131,9 @@ func (l *loader) expr(n *yamldoc.Node, s spec) *expression {
 		l.langProblems(n, offset, err)
 		return nil
 	}
-	out := &expression{e: e, at: placeOf(n), roots: e.Roots()}
-	for _, root := range out.roots {
+	out := &expression{e: e, at: placeOf(n)}
+	for _, root := range e.Roots() {
+		out.names = append(out.names, nameOf(root, l.m.lets))
 		if l.m.lets[root] != nil {
 			out.lets = append(out.lets, root)
 			l.letUse[root] = true

@@ -110,7 +110,7 @@ func TestResultOfARequest(t *testing.T) {
 		t.Fatalf("got %+v", res)
 	}
 	ev := res.Events[0]
-	if want := bodyHash(request([]byte(`{"id":"a/b","s":"ok","title":"t"}`), nil)); res.Dedupe != want || ev.ID != want+"/run#0" {
+	if want := hash([]byte(`{"id":"a/b","s":"ok","title":"t"}`)); res.Dedupe != want || ev.ID != want+"/run#0" {
 		t.Errorf("got dedupe %s and id %s, want %s", res.Dedupe, ev.ID, want)
 	}
 	if ev.Source != "src" || ev.RunKey != "a%2Fb" || ev.Name != "run" || ev.Attempt != 1 || ev.At != ev.Received || ev.Status != bridge.Succeeded || res.Rule != "small/run" {

@@ -51,16 +51,16 @@ const (
 type Problem struct {
 	// Status is the HTTP status to refuse with, 400 or 422; 0 when the
 	// request is acknowledged although it is not known.
-	Status int
-	Code   string
-	Field  string // what could not be set: "end.status", or ""
+	Status int    `json:"status,omitempty"`
+	Code   string `json:"code"`
+	Field  string `json:"field,omitempty"` // what could not be set: "end.status", or ""
 	// Message is for the sender: the text of a check, or what is wrong.
-	Message string
+	Message string `json:"message"`
 	// File, Line and Col are the place in the mapping; for invalid JSON, Line
 	// and Col are the place in the body and File is "".
-	File string
-	Line int
-	Col  int
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
+	Col  int    `json:"column,omitempty"`
 }
 
 // Error returns code, field, place and message in one line.

@@ -77,7 +77,7 @@ func (m *Mapping) reply(kind ReplyKind, res Result, data map[string]any) (int, s
 	if res.state != nil {
 		s = *res.state
 	}
-	s.env, s.extra = nil, replyNames(res.Problem, data)
+	s.runner, s.lets, s.names, s.extra = lang.Runner{}, nil, nil, replyNames(res.Problem, data)
 	var b bytes.Buffer
 	if !spec.body.write(&s, &b) {
 		b.WriteString("null")
