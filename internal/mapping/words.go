@@ -124,3 +124,24 @@ func (l *loader) words(n *yamldoc.Node, what string) *words {
 	}
 	return w
 }
+
+// entry returns the entry by which find translates word, nil when there is
+// none.
+func (w *words) entry(word string, ignoreCase bool) *wordEntry {
+	var pattern *wordEntry
+	for i := range w.entries {
+		e := &w.entries[i]
+		text, key := word, e.key.Text
+		if ignoreCase {
+			text, key = strings.ToLower(text), strings.ToLower(key)
+		}
+		if !strings.Contains(key, "*") {
+			if key == text {
+				return e
+			}
+		} else if pattern == nil && glob(key, text) {
+			pattern = e
+		}
+	}
+	return pattern
+}
