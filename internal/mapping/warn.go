@@ -38,12 +38,12 @@ type probe struct {
 	opts  TestOptions
 	found diag.Problems
 
-	sent    int              // requests with a document
-	tested  map[*event]bool  // events that took one
-	paths   []*use           // in the order in which they were met
-	words   []*wordUse       // of statuses
-	byNode  map[any]*use     // by the node of the path, list or read
-	byEntry map[any]*wordUse // by the node of the map's key
+	sent   int                        // requests with a document
+	tested map[*event]bool            // events that took one
+	paths  []*use                     // in the order in which they were met
+	words  []*wordUse                 // the maps of statuses
+	byNode map[any]*use               // by the node of the path, list or read
+	byMap  map[*yamldoc.Node]*wordUse // by the node of the map
 }
 
 // use is something that a payload may have or not: a path, a member that an
@@ -60,15 +60,15 @@ type use struct {
 	near  []string
 }
 
-// wordUse is a word of a status that a payload may have or not.
+// wordUse is a map of a status, and those of its words that payloads have.
 type wordUse struct {
-	entry wordEntry
-	name  string // of the value
-	seen  bool
+	name    string // of the value
+	entries []wordEntry
+	seen    map[*yamldoc.Node]bool // by the keys of the entries
 }
 
 func newProbe(l *loader, opts TestOptions) *probe {
-	return &probe{l: l, opts: opts, tested: map[*event]bool{}, byNode: map[any]*use{}, byEntry: map[any]*wordUse{}}
+	return &probe{l: l, opts: opts, tested: map[*event]bool{}, byNode: map[any]*use{}, byMap: map[*yamldoc.Node]*wordUse{}}
 }
 
 // problems runs the tests and says what they did not reach.
@@ -96,10 +96,8 @@ func (p *probe) problems() diag.Problems {
 			p.unseen(u)
 		}
 	}
-	for _, w := range p.words {
-		if !w.seen {
-			p.warn(w.entry.key, codeUntestWord, "", "no test has %s as %s", quote(w.entry.key.Text), w.name)
-		}
+	for _, m := range p.words {
+		p.untestedWords(m)
 	}
 	return p.found
 }
@@ -114,6 +112,25 @@ func (p *probe) warn(n *yamldoc.Node, code, help, format string, args ...any) {
 // warned reports whether n has a problem with this code.
 func (l *loader) warned(n *yamldoc.Node, code string) bool {
 	return slices.ContainsFunc(l.problems, func(p diag.Problem) bool { return p.Line == n.Line && p.Col == n.Col && p.Code == code })
+}
+
+// untestedWords says which words of one map no test has, in one warning at the
+// first of them.
+func (p *probe) untestedWords(m *wordUse) {
+	var first *yamldoc.Node
+	var words []string
+	for _, e := range m.entries {
+		if m.seen[e.key] {
+			continue
+		}
+		if first == nil {
+			first = e.key
+		}
+		words = append(words, quote(e.key.Text))
+	}
+	if first != nil {
+		p.warn(first, codeUntestWord, "", "no test has %s as %s", strings.Join(words, " or "), m.name)
+	}
 }
 
 func (p *probe) unseen(u *use) {
@@ -306,12 +323,11 @@ func (p *probe) status(s *state, w where, v *value) {
 	if v.words == nil {
 		return
 	}
-	for _, e := range v.words.entries {
-		if p.byEntry[e.key] == nil {
-			u := &wordUse{entry: e, name: v.name}
-			p.byEntry[e.key] = u
-			p.words = append(p.words, u)
-		}
+	u := p.byMap[v.words.node]
+	if u == nil {
+		u = &wordUse{name: v.name, entries: v.words.entries, seen: map[*yamldoc.Node]bool{}}
+		p.byMap[v.words.node] = u
+		p.words = append(p.words, u)
 	}
 	x, f := v.source(s, w)
 	if f != nil || x == nil || v.dropped(x) {
@@ -319,7 +335,7 @@ func (p *probe) status(s *state, w where, v *value) {
 	}
 	if word, ok := scalar(x); ok {
 		if e := v.words.entry(word, v.ignoreCase); e != nil {
-			p.byEntry[e.key].seen = true
+			u.seen[e.key] = true
 		}
 	}
 }

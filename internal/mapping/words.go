@@ -49,6 +49,22 @@ func (w *words) find(word string, ignoreCase bool) (to any, ok bool) {
 	return nil, false
 }
 
+// entry is the entry that find takes a word from, nil when there is none.
+func (w *words) entry(word string, ignoreCase bool) *wordEntry {
+	fold := func(s string) string { return s }
+	if ignoreCase {
+		fold = strings.ToLower
+	}
+	for _, pattern := range []bool{false, true} {
+		for i, e := range w.entries {
+			if key := e.key.Text; strings.Contains(key, "*") == pattern && (fold(key) == fold(word) || pattern && glob(fold(key), fold(word))) {
+				return &w.entries[i]
+			}
+		}
+	}
+	return nil
+}
+
 // describe names the words for a message.
 func (w *words) describe() string {
 	known := slices.Clone(w.known)
@@ -123,25 +139,4 @@ func (l *loader) words(n *yamldoc.Node, what string) *words {
 		l.errorf(n, codeShape, "", "%s has no words in it", what)
 	}
 	return w
-}
-
-// entry returns the entry by which find translates word, nil when there is
-// none.
-func (w *words) entry(word string, ignoreCase bool) *wordEntry {
-	var pattern *wordEntry
-	for i := range w.entries {
-		e := &w.entries[i]
-		text, key := word, e.key.Text
-		if ignoreCase {
-			text, key = strings.ToLower(text), strings.ToLower(key)
-		}
-		if !strings.Contains(key, "*") {
-			if key == text {
-				return e
-			}
-		} else if pattern == nil && glob(key, text) {
-			pattern = e
-		}
-	}
-	return pattern
 }
