@@ -258,10 +258,11 @@ func (l *loader) sources(n *yamldoc.Node, s spec, v *value) {
 		}
 	}
 	expr := n.Get("expr")
+	known := !slices.ContainsFunc(n.Keys(), func(k string) bool { return !slices.Contains(valueKeys, k) })
 	switch {
 	case len(found) > 1:
 		l.errorf(n, codeTogether, "write one of them", "%s has both %s", s.name, strings.Join(found, " and "))
-	case len(found) == 0 && expr == nil:
+	case len(found) == 0 && expr == nil && known: // an unknown key may be the misspelt source
 		l.errorf(n, codeMissing, "add one of path, expr, first_of, of, value", "%s does not say where it comes from", s.name)
 	case len(found) == 1 && found[0] == "value" && expr != nil:
 		l.errorf(expr, codeTogether, "write one of them", "%s has both value and expr", s.name)
