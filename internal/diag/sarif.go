@@ -62,6 +62,7 @@ type (
 	sarifRule struct {
 		ID      string           `json:"id"`
 		Short   *sarifText       `json:"shortDescription,omitempty"`
+		Full    *sarifText       `json:"fullDescription,omitempty"`
 		Help    *sarifText       `json:"help,omitempty"`
 		Default *sarifRuleConfig `json:"defaultConfiguration,omitempty"`
 	}
@@ -102,7 +103,8 @@ type (
 func ruleOf(p Problem) sarifRule {
 	rule := sarifRule{ID: p.Code, Default: &sarifRuleConfig{Level: levelOf(p)}}
 	if e, ok := Explain(p.Code); ok {
-		rule.Short, rule.Help = &sarifText{e.Title}, &sarifText{e.Text}
+		first, _, _ := strings.Cut(e.Text, "\n\n")
+		rule.Short, rule.Full, rule.Help = &sarifText{e.Title}, &sarifText{first}, &sarifText{e.Text}
 	}
 	return rule
 }
