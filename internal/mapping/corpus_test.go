@@ -28,6 +28,11 @@ func TestBadFiles(t *testing.T) {
 			if len(problems) == 0 {
 				t.Error("got no problem")
 			}
+			for _, p := range problems {
+				if e, _ := diag.Explain(p.Code); p.Help == "" && e.Help == "" {
+					t.Errorf("%v: it says what is wrong, and not what to write", p)
+				}
+			}
 			var got bytes.Buffer
 			if err := diag.WriteText(&got, problems, func(string) []byte { return data }, false); err != nil {
 				t.Fatal(err)
