@@ -16,6 +16,9 @@ type loader struct {
 	file     File
 	root     *yamldoc.Node
 	problems diag.Problems
+	// Where the compiled parts stand, for Lint.
+	paths map[*lang.Path]*yamldoc.Node
+	exprs map[*expression]*yamldoc.Node
 
 	m      *Mapping
 	maps   map[string]*words
@@ -23,9 +26,6 @@ type loader struct {
 	times  lang.Times
 	scope  *lang.Scope // of expressions outside lists
 	letUse map[string]bool
-	// Where the compiled parts stand, for Lint.
-	paths map[*lang.Path]*yamldoc.Node
-	exprs map[*expression]*yamldoc.Node
 }
 
 func newLoader(f File) *loader {
@@ -201,7 +201,7 @@ func (l *loader) nameNode() *yamldoc.Node {
 var needed = []need{
 	{"version", "write version: 1"},
 	{"name", "write name: acme; it is what a source refers to"},
-	{"receive", "say how senders authenticate: receive: {auth: [key]}; the kinds are key, token, basic, hmac, standard-webhooks and none"},
+	{"receive", "say how senders authenticate: receive: {auth: [key]}"},
 	{"events", "say what the requests are: events: [{name: build, run_key: build.id, …}]"},
 }
 

@@ -20,7 +20,7 @@ func (l *loader) readReceive(n *yamldoc.Node) {
 		{"decode", l.readDecode},
 		{"reply", func(n *yamldoc.Node) { l.m.replies = l.readReplies(n) }},
 	})
-	l.require(n, "auth", "receive", "say how senders authenticate: auth: [key]; the kinds are key, token, basic, hmac, standard-webhooks and none")
+	l.require(n, "auth", "receive", "say how senders authenticate: key, token, basic, hmac, standard-webhooks or none")
 }
 
 var methods = []string{"POST", "PUT", "GET"}
