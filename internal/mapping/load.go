@@ -169,16 +169,16 @@ func (l *loader) texts(n *yamldoc.Node, what string) []string {
 	return out
 }
 
-// need is a key that must be there, and how it is written.
-type need struct{ key, help string }
+// mustHave is a key that must be there, and how it is written.
+type mustHave struct{ key, help string }
 
 // require reports a key that must be there and is not.
 func (l *loader) require(n *yamldoc.Node, key, what, help string) {
-	l.requireAll(n, what, need{key, help})
+	l.requireAll(n, what, mustHave{key, help})
 }
 
 // requireAll reports the keys that must be there and are not, in one problem.
-func (l *loader) requireAll(n *yamldoc.Node, what string, needs ...need) {
+func (l *loader) requireAll(n *yamldoc.Node, what string, needs ...mustHave) {
 	var keys, help []string
 	for _, need := range needs {
 		if n.Kind == yamldoc.Map && n.Get(need.key) == nil {
@@ -198,7 +198,7 @@ func (l *loader) nameNode() *yamldoc.Node {
 }
 
 // needed are the keys that every file has, and how they are written.
-var needed = []need{
+var needed = []mustHave{
 	{"version", "write version: 1"},
 	{"name", "write name: acme; it is what a source refers to"},
 	{"receive", "say how senders authenticate: receive: {auth: [key]}"},

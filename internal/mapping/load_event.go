@@ -192,8 +192,8 @@ func (l *loader) onlyIgnored(n *yamldoc.Node, e *event, confirm *yamldoc.Node) {
 		{"get", func(n *yamldoc.Node) { e.confirm.get = l.value(n, spec{name: e.name + ".confirm.get"}) }},
 		{"host", func(n *yamldoc.Node) { e.confirm.host = l.text(n, "host") }},
 	})
-	l.requireAll(confirm, "confirm", need{"get", "write get: <path to the address>"},
-		need{"host", "write host: hooks.acme.com, or *.acme.com: a payload must not choose whom the server calls"})
+	l.requireAll(confirm, "confirm", mustHave{"get", "write get: <path to the address>"},
+		mustHave{"host", "write host: hooks.acme.com, or *.acme.com: a payload must not choose whom the server calls"})
 	if host := strings.TrimLeft(e.confirm.host, "*."); e.confirm.host != "" && strings.Count(host, ".") < 1 {
 		l.errorf(confirm.Get("host"), codeShape, "write it as hooks.acme.com or *.acme.com", "host %s must end with a fixed domain: a payload must not choose whom the server calls", quote(e.confirm.host))
 	}

@@ -163,7 +163,7 @@ func (l *loader) readChecks(n *yamldoc.Node) []check {
 		if !ok {
 			continue
 		}
-		l.requireAll(item, "a check", need{"missing", "write missing: <path>"}, need{"say", "write say: <what the sender should read>"})
+		l.requireAll(item, "a check", mustHave{"missing", "write missing: <path>"}, mustHave{"say", "write say: <what the sender should read>"})
 		out = append(out, c)
 	}
 	return out
