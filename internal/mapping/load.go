@@ -216,7 +216,7 @@ func (l *loader) mapping() *Mapping {
 	defaults := &eventDefaults{}
 	node := func(into **yamldoc.Node) func(*yamldoc.Node) { return func(n *yamldoc.Node) { *into = n } }
 	var receive, lets, checks, events, tests, maps, requires *yamldoc.Node
-	ok := l.keys(l.root, "the file", []keyOf{
+	ok := l.is(l.root, yamldoc.Map, "the file") && l.keys(l.root, "a mapping", []keyOf{
 		{"version", func(n *yamldoc.Node) {
 			if n.Text != "1" {
 				l.errorf(n, codeWord, "write version: 1", "version %s of the language is not known", quote(n.Text))
@@ -250,7 +250,7 @@ func (l *loader) mapping() *Mapping {
 	if !ok {
 		return nil
 	}
-	l.requireAll(l.root, "the file", needed...)
+	l.requireAll(l.root, "a mapping", needed...)
 	l.readMaps(maps)
 	l.readLets(lets)
 	l.readReceive(receive)
