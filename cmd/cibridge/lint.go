@@ -115,7 +115,7 @@ func readLint(args []string) (*lintInput, error) {
 		}
 		blocks := mappingBlocks(data)
 		if len(blocks) == 0 && slices.Contains(args, name) {
-			return nil, fmt.Errorf("%s: no ```yaml block in it is a mapping; one has version: and events:", name)
+			return nil, fmt.Errorf("%s: no ```yaml block in it is a mapping, with version and events at its top", name)
 		}
 		for _, block := range blocks {
 			in.files[name] = data

@@ -60,7 +60,7 @@ func globbed(pattern string) ([]string, error) {
 		return nil, fmt.Errorf("%s: this is not a pattern: %w", pattern, err)
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("%s: no file matches; for all mappings below a folder write folder/...", pattern)
+		return nil, fmt.Errorf("%s: no file matches; folder/... stands for all mappings below it", pattern)
 	}
 	var names []string
 	for _, name := range found {

@@ -62,7 +62,7 @@ const unreachedMapping = `version: 1
 name: unreached
 receive: {auth: none}
 events:
-  - {name: a, match: {body: {kind: a}}, run_key: id, fields: {title: nmae}}
+  - {name: a, match: {body: {kind: a}}, run_key: id, fields: {title: titel}}
   - {name: b, match: {body: {kind: b}}, run_key: id}
 `
 
