@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -108,4 +109,23 @@ func codesIn(ps diag.Problems) []string {
 		codes = append(codes, p.Code)
 	}
 	return codes
+}
+
+// No file makes lint panic, or say something without a code and a place.
+func FuzzLint(f *testing.F) {
+	f.Add([]byte(unreachedMapping))
+	for _, name := range []string{"untested", "covered", "secrets", "doubtful", "values"} {
+		data, err := os.ReadFile("testdata/err/" + name + ".yaml")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, p := range Lint([]File{{Name: "x.yaml", Data: data}}, TestOptions{ReadFile: func(string) ([]byte, error) { return []byte("{}"), nil }}) {
+			if p.Code == "" || p.Message == "" || p.Line < 1 {
+				t.Errorf("got %#v", p)
+			}
+		}
+	})
 }
