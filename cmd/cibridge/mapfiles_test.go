@@ -1,9 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 // Blocks keep their lines; what is no whole mapping, or not closed, is no block.
@@ -41,13 +42,17 @@ func TestMappingBlocks(t *testing.T) {
 	}
 }
 
-func FuzzMappingBlocks(f *testing.F) {
-	f.Add([]byte("```yaml\nversion: 1\nevents: []\n```\n"))
-	f.Add([]byte("~~~~yml\n  version:\n  events:\n~~~~~"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		for _, b := range mappingBlocks(text) {
-			if bytes.Count(b, []byte("\n")) > bytes.Count(text, []byte("\n")) {
-				t.Errorf("%q has more lines than %q", b, text)
+// Whatever the text, a block never reaches behind its end.
+func TestMappingBlocksStayInside(t *testing.T) {
+	line := rapid.SampledFrom([]string{"```yaml", "```", "````yml", "````", "~~~yaml", "~~~", "  ```yaml", "version: 1", "  version: 1", "events: []", "  events:", "", "# x", "\t```"})
+	rapid.Check(t, func(t *rapid.T) {
+		text := strings.Join(rapid.SliceOf(line).Draw(t, "lines"), "\n")
+		for _, b := range mappingBlocks([]byte(text)) {
+			if strings.Count(string(b), "\n") > strings.Count(text, "\n") {
+				t.Fatalf("%q has more lines than %q", b, text)
+			}
+			if body := strings.TrimLeft(string(b), "\n"); !strings.Contains(text, body) {
+				t.Fatalf("%q does not stand in %q", body, text)
 			}
 		}
 	})
