@@ -83,6 +83,7 @@ func newRoot() *cobra.Command {
 		&cobra.Group{ID: groupWatch, Title: "Send and watch:"},
 		&cobra.Group{ID: groupOperate, Title: "Operate:"},
 	)
+	root.SetHelpCommand(newHelp())
 	root.SetHelpCommandGroupID(groupOperate)
 	root.SetCompletionCommandGroupID(groupOperate)
 	for group, cmds := range map[string][]*cobra.Command{

@@ -213,7 +213,7 @@ func TestProblems(t *testing.T) {
 			`c.yaml:3:5: applications[1] has no source_provider.name [E124] | `,
 			`c.yaml:3:12: the application "a" is already in applications[0] [E122] | `,
 			`c.yaml:3:43: credentials do not belong into a URL, where logs show them [E122] | `}},
-		{"not YAML", "a: [\n", nil, []string{`c.yaml:1:1: this is not YAML: did not find expected node content [E110] | `}},
+		{"not YAML", "a: [\n", nil, []string{`c.yaml:1:1: this is not YAML: a value is missing here, or a bracket is not closed [E110] | quote a value that has brackets or commas in it`}},
 		{"anchors", "redis: &a {url: x}\n", nil, []string{`c.yaml:1:8: anchors (&a) are not supported [E111] | write the value out where it is needed`}},
 		{"environment", "", []string{"CIBRIDGE_LISTEN=x", "CIBRIDGE_EGRESS_ALLOW=1.2.3.4,nope", "CIBRIDGE_LOG_LEVEL=loud", "CIBRIDGE_ADMIN_TOKEN_FILE=/does/not/exist"}, []string{
 			`environment: "x" is not host:port [E122] | write it like 127.0.0.1:8080, or :8080 for every address of this machine`,

@@ -67,10 +67,6 @@ type wantPath struct {
 	patterns []string
 }
 
-func (m match) empty() bool {
-	return len(m.path) == 0 && len(m.header) == 0 && len(m.query) == 0 && len(m.body) == 0 && len(m.all) == 0
-}
-
 // takes returns the first thing in which the request does not meet m, the zero
 // mismatch when it meets all of it. An expression that fails is not met.
 func (m match) takes(s *state) mismatch {

@@ -264,7 +264,7 @@ func (l *loader) reply(n *yamldoc.Node) *replySpec {
 		{"status", func(n *yamldoc.Node) {
 			status, _ := n.Value().(int64)
 			if out.status = int(status); status < 200 || status > 599 {
-				l.errorf(n, codeShape, "", "%s is no HTTP status", quote(n.Text))
+				l.errorf(n, codeShape, "write a number from 200 to 599", "%s is no HTTP status", quote(n.Text))
 			}
 		}},
 		{"body", func(n *yamldoc.Node) {
