@@ -21,6 +21,8 @@ type Input struct {
 	// SignedAt is the time that the signature vouches for; zero when the
 	// format signs none.
 	SignedAt time.Time
+
+	seen func(part, found any) // learns what the request reaches; see coverage.go
 }
 
 // Result is what became of a request.
@@ -95,6 +97,9 @@ func (s *state) events() Result {
 	for _, e := range s.m.events {
 		if !e.match.takes(s) {
 			continue
+		}
+		if s.in.seen != nil {
+			s.in.seen(e, true)
 		}
 		if taken++; taken == 1 {
 			res.event, res.Rule, res.Dedupe = e, s.rule(e), s.dedupe(e)

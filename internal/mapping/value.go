@@ -106,6 +106,9 @@ func (v *value) eval(s *state, w where) (any, *fault) {
 			return nil, f
 		}
 	}
+	if s.in.seen != nil {
+		s.in.seen(v, x)
+	}
 	if x == nil && v.required {
 		return nil, v.fault(CodeRequired, "%s is required, but %s", last(v.name), v.absence())
 	}
@@ -247,6 +250,9 @@ func (v *value) translate(s *state, w where, x any) (any, *fault) {
 		return nil, v.fault(CodeWord, "%s is not one word", describe(x))
 	}
 	if to, known := v.words.find(word, v.ignoreCase); known {
+		if s.in.seen != nil {
+			s.in.seen(v.words.entry(word, v.ignoreCase), true)
+		}
 		return to, nil
 	}
 	if v.els != nil {
