@@ -87,7 +87,7 @@ func newRoot() *cobra.Command {
 	root.SetCompletionCommandGroupID(groupOperate)
 	for group, cmds := range map[string][]*cobra.Command{
 		groupStart:   {newDev(), newServe(), newForge()},
-		groupMapping: {newLint(), newTest()},
+		groupMapping: {newNew(), newLint(), newTest()},
 		groupWatch:   {newSend(), newRuns(), newEvents(), newDeliveries(), newHooks()},
 		groupOperate: {newSources(), newKeys(), newApplications(), newConfig(), newVersion()},
 	} {
