@@ -135,9 +135,13 @@ func (d *draft) try() error {
 	return d.check()
 }
 
+// untilOver are fields that a run has at certain states only: that they are
+// absent says nothing of where they are.
+var untilOver = []string{"started_at", "finished_at", "duration_ms"}
+
 // holds reports whether some payload has a value for f, and none a wrong one.
 func (e *draftEvent) holds(f draftField) bool {
-	found := false
+	found := slices.Contains(untilOver, f.name)
 	for _, p := range e.payloads {
 		_, there := p.result.Events[0].Fields[f.name]
 		found = found || there

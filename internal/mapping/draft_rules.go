@@ -160,7 +160,7 @@ var fieldGuesses = []guess{
 		names: []string{"build version", "release version", "app version", "=version"}, note: "the version that is built"},
 	{field: "title", looks: looksLikeText, not: slices.Concat(older, people, requests, code), names: []string{"display title", "=title", "=subject"}, note: "what the run is about"},
 	{field: "url", looks: looksLikePage, not: slices.Concat(older, people, code, requests, machinery, []string{"avatar", "api"}),
-		names: []string{"build url", "run url", "pipeline url", "execution url", "details url", "html url", "web url", "target url", "=url", "=link", "=href"}, note: "the page of the run"},
+		names: []string{"build url", "run url", "pipeline url", "execution url", "details url", "html url", "web url", "target url", "=url", "=link", "=href", "=page", "=permalink", "permalink", "page url"}, note: "the page of the run"},
 	{field: "environment", looks: looksLikeText, not: older, names: []string{"environment name", "target environment", "deploy environment", "=environment", "=env"}, note: "where it goes"},
 	{field: "queued_at", looks: looksLikeTime, not: slices.Concat(older, people, code, requests), names: []string{"queued at", "queued time", "scheduled at", "triggered at", "created at", "create time", "=created", "=queued"}, note: "by its name"},
 	{field: "started_at", looks: looksLikeTime, not: slices.Concat(older, people, code, requests), names: []string{"run started at", "started at", "start time", "started on", "start date", "start timestamp", "began at", "=started", "=start", "=begin"}, note: "by its name"},
