@@ -5,7 +5,6 @@ import "cibridge/bridge"
 // object is a mapping node with fixed keys, as the loader reads it.
 type object struct {
 	name     string // of its definition
-	what     string // what the loader calls it in messages
 	keys     []objectKey
 	required []string
 }
@@ -36,7 +35,7 @@ func objects() []object {
 	header := objectKey{"header", "the header with it", text}
 	tolerance := objectKey{"tolerance", "the greatest age of the signed time; 5m without it", ref("duration")}
 	return []object{
-		{"mapping", "a mapping", append([]objectKey{
+		{"mapping", append([]objectKey{
 			{"version", "the version of the language", schema{"enum": []any{1, "1"}}},
 			{"name", "what a source refers to", schema{"type": []string{"string", "integer"}, "pattern": nameForm.String()}},
 			{"title", "the tool, for people", text},
@@ -49,26 +48,26 @@ func objects() []object {
 			{"events", "tried in their order; the first that matches takes the request", schema{"type": "array", "minItems": 1, "items": ref("event")}},
 			{"tests", "requests, and what becomes of them", schema{"type": "array", "items": ref("test")}},
 		}, perEvent...), []string{"version", "name", "receive", "events"}},
-		{"receive", "receive", []objectKey{
+		{"receive", []objectKey{
 			{"routes", "fixed addresses of the format: POST /some/path", ref("routes")},
 			{"auth", "how senders can authenticate; a source picks one", ref("auth")},
 			{"decode", "where the JSON is; without it the body is JSON", ref("decode")},
 			{"reply", "the answers, where the sender expects its own words", ref("replies")},
 		}, []string{"auth"}},
-		{"auth_key", "key", []objectKey{{"header", "a header besides Authorization", text}}, nil},
-		{"auth_token", "token", []objectKey{header, {"query", "the query parameter with it", text}}, nil},
-		{"auth_standard_webhooks", "standard-webhooks", []objectKey{tolerance}, nil},
-		{"auth_hmac", "hmac", []objectKey{header,
+		{"auth_key", []objectKey{{"header", "a header besides Authorization", text}}, nil},
+		{"auth_token", []objectKey{header, {"query", "the query parameter with it", text}}, nil},
+		{"auth_standard_webhooks", []objectKey{tolerance}, nil},
+		{"auth_hmac", []objectKey{header,
 			{"encoding", "of the signature; hex without it", schema{"enum": []any{"hex", "base64"}}},
 			{"prefix", "text before the signature: sha256=", text},
 			{"format", "the whole header: timestamp={timestamp},signature={signature}", text},
 			{"pick", "which entry of v1=…,v2=… is the signature: v1", text},
 			{"message", "what is signed: {body}, or text with {body} and {timestamp}", text},
 			tolerance}, []string{"header"}},
-		{"times", "times", []objectKey{
+		{"times", []objectKey{
 			{"layouts", "as Go writes them: 02.01.2006 15:04", texts},
 			{"zone", "of times that name none: UTC, Europe/Prague", text}}, nil},
-		{"event", "an event", append([]objectKey{
+		{"event", append([]objectKey{
 			{"name", "of the event, unique in the file", text},
 			{"match", "which requests it takes: all of this has to fit; without it, every one", ref("match")},
 			{"ignore", "no run; the request is listed as ignored, for this reason", text},
@@ -78,32 +77,32 @@ func objects() []object {
 			{"lists", "stages, artifacts, quality and links", ref("lists")},
 			{"reply", "the answer to this event", ref("replies")},
 		}, perEvent...), []string{"name"}},
-		{"match", "match", []objectKey{
+		{"match", []objectKey{
 			{"path", "of the request; a list of which one fits, * for any text", texts},
 			{"header", "header names in lower case and what they must be", ref("patterns")},
 			{"query", "query parameters and what they must be", ref("patterns")},
 			{"body", "gjson paths and what they must lead to", ref("patterns")},
 			{"all", "expressions that must be true", schema{"anyOf": []schema{ref("expression"), {"type": "array", "items": ref("expression")}}}}}, nil},
-		{"confirm", "confirm", []objectKey{{"get", "the path of the address", ref("value")}, {"host", "the host that it must have; * for any text", text}}, []string{"get", "host"}},
-		{"check", "a check", []objectKey{
+		{"confirm", []objectKey{{"get", "the path of the address", ref("value")}, {"host", "the host that it must have; * for any text", text}}, []string{"get", "host"}},
+		{"check", []objectKey{
 			{"missing", "a value that must be there; of a list, one of them", ref("values")},
 			{"say", "what the sender reads", text},
 			{"status", "of the answer; 400 without it", schema{"type": "integer", "minimum": 400, "maximum": 499}}}, []string{"missing", "say"}},
-		{"reply", "a reply", []objectKey{
+		{"reply", []objectKey{
 			{"status", "of the answer", schema{"type": "integer", "minimum": 200, "maximum": 599}},
 			{"body", "JSON whose texts that begin with = are expressions", schema{}}}, []string{"body"}},
-		{"test_file", "a test file", []objectKey{
+		{"test_file", []objectKey{
 			{"version", "the version of the language", schema{"enum": []any{1, "1"}}},
 			{"tests", "requests, and what becomes of them", schema{"type": "array", "items": ref("test")}}}, []string{"tests"}},
-		{"test", "a test", append([]objectKey{
+		{"test", append([]objectKey{
 			{"name", "of the test, unique in the file", text},
 			{"sequence", "requests, one after the other; then expect is the run that they leave", schema{"type": "array", "items": ref("request")}},
 			{"runs", "the runs that a sequence leaves, by their keys", schema{"type": "object", "additionalProperties": ref("expect_run")}},
 			{"triggers", "what a sequence fires in the written order", schema{"type": "array", "items": schema{"enum": triggerWords()}}},
 			{"golden", "a .json file with all that became of the test; cibridge test --update writes it", schema{"type": "string", "pattern": `\.json$`}},
 		}, requestKeys("expect_any")...), []string{"name"}},
-		{"request", "a request", requestKeys("expect"), nil},
-		{"expect_reply", "expect_reply", []objectKey{
+		{"request", requestKeys("expect"), nil},
+		{"expect_reply", []objectKey{
 			{"status", "of the answer", text},
 			{"body", "the answer of the mapping; what is not named is not compared", schema{}}}, nil},
 	}
@@ -134,7 +133,7 @@ func requestKeys(expect string) []objectKey {
 
 // listObject is a list of a run or of an item.
 func listObject(name string, l bridge.ListOf) object {
-	return object{name: name, what: "a list", keys: []objectKey{
+	return object{name: name, keys: []objectKey{
 		{"each", "a path to a list; an object is a list of one, @this is the payload itself", ref("value")},
 		{"entries", "a path to an object: its members as items {key, value}", ref("value")},
 		{"when", "an expression; other items are left out", ref("expression")},
