@@ -84,7 +84,7 @@ func Draft(name string, payloads []Payload) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return d.write(), nil
+	return d.write(true), nil
 }
 
 // eachRequest is the run key of last resort.
@@ -112,7 +112,7 @@ func unique(taken map[string]bool, name string) string {
 // wrong one, and fills in what the tests expect. The error says what does not
 // hold.
 func (d *draft) try() error {
-	m, err := d.load()
+	m, err := d.load(false)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (d *draft) try() error {
 		}
 		e.fields = slices.DeleteFunc(e.fields, func(f draftField) bool { return !e.holds(f) })
 	}
-	if m, err = d.load(); err != nil {
+	if m, err = d.load(false); err != nil {
 		return err
 	}
 	for _, e := range d.events {
@@ -152,9 +152,9 @@ func (e *draftEvent) holds(f draftField) bool {
 	return found
 }
 
-// load compiles what is written so far.
-func (d *draft) load() (*Mapping, error) {
-	set, problems := Load([]File{{Name: d.name + ".yaml", Data: d.write()}})
+// load compiles what is guessed so far.
+func (d *draft) load(tests bool) (*Mapping, error) {
+	set, problems := Load([]File{{Name: d.name + ".yaml", Data: d.write(tests)}})
 	if err := problems.Err(); err != nil {
 		return nil, fmt.Errorf("the draft does not load: %w", err)
 	}
@@ -164,7 +164,7 @@ func (d *draft) load() (*Mapping, error) {
 // check runs the tests. A payload that does not come out of the YAML as it
 // went in is taken from its file.
 func (d *draft) check() error {
-	m, err := d.load()
+	m, err := d.load(true)
 	if err != nil {
 		return err
 	}

@@ -166,6 +166,9 @@ func (l *leaf) rank(names, not []string, beside string) (rank int, ok bool) {
 		from = len(l.words) - len(strings.Fields(l.key))
 	}
 	for i, name := range names {
+		if n := len(l.words); name != "*" && (n == 0 || !strings.HasSuffix(name, l.words[n-1])) {
+			continue // most of them
+		}
 		if exact, ok := strings.CutPrefix(name, "="); ok {
 			name = exact
 			if l.key != name {

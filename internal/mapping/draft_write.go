@@ -34,8 +34,8 @@ func (w *yamlWriter) guessed(indent, column int, key, value, note string) {
 	w.line(indent, "%s", text)
 }
 
-// write returns the draft as YAML.
-func (d *draft) write() []byte {
+// write returns the draft as YAML, with its tests or without them.
+func (d *draft) write(tests bool) []byte {
 	w := &yamlWriter{}
 	var from []string
 	for _, p := range d.payloads {
@@ -66,6 +66,9 @@ func (d *draft) write() []byte {
 	w.line(0, "events:")
 	for _, e := range d.events {
 		e.write(w, shared != nil)
+	}
+	if !tests {
+		return []byte(w.String())
 	}
 	w.line(0, "")
 	w.line(0, "tests:")
