@@ -61,7 +61,7 @@ type draftField struct{ name, yaml, note string }
 // payload is none, or that name cannot be the name of a mapping.
 func Draft(name string, payloads []Payload) ([]byte, error) {
 	if !nameForm.MatchString(name) {
-		return nil, fmt.Errorf("%s cannot be the name of a mapping: use lower-case letters, digits, -, _ and .", quote(name))
+		return nil, fmt.Errorf("%s cannot be the name of a mapping: use lower-case letters and digits, and - _ or . between them", quote(name))
 	}
 	if len(payloads) == 0 {
 		return nil, errors.New("there is no payload")
@@ -234,7 +234,7 @@ func newPayload(in Payload) (*payload, error) {
 		return nil, fmt.Errorf("%s: %w%s", file, err, help)
 	}
 	root, err := readJSON(body)
-	if err == nil && root.kind == text && inside(root.text) != nil { // the server reads JSON in a JSON text, too
+	if err == nil && root.kind == jsonText && inside(root.text) != nil { // the server reads JSON in a JSON text, too
 		root, err = readJSON([]byte(strings.TrimPrefix(root.text, "\ufeff")))
 	}
 	if err != nil {

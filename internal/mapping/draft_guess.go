@@ -64,7 +64,7 @@ func headerOf(name string) string {
 // passwords in addresses.
 func (d *draft) hide(n *jsonNode) {
 	for _, m := range n.members {
-		if m.value.kind != text {
+		if m.value.kind != jsonText {
 			d.hide(m.value)
 			continue
 		}
@@ -134,7 +134,7 @@ func (d *draft) discriminator() *leaf {
 	var score []int
 	for _, l := range leavesOf(d.payloads) {
 		rank, ok := l.rank(discriminatorNames, nil, "")
-		if !ok || l.inList || l.depth > 2 || !l.some(func(n *jsonNode) bool { return n.kind == text && usable(n.text) }) {
+		if !ok || l.inList || l.depth > 2 || !l.some(func(n *jsonNode) bool { return n.kind == jsonText && usable(n.text) }) {
 			continue
 		}
 		if s := []int{-len(l.values), l.depth, rank}; best == nil || slices.Compare(s, score) < 0 {
@@ -150,7 +150,7 @@ func (l *leaf) valueIn(p *payload) (string, bool) {
 		return "", false
 	}
 	for _, o := range leavesOf([]*payload{p}) {
-		if v := o.values[0]; o.path == l.path && v.kind == text && v.text != "" {
+		if v := o.values[0]; o.path == l.path && v.kind == jsonText && v.text != "" {
 			return v.text, true
 		}
 	}
@@ -296,7 +296,7 @@ func (e *draftEvent) guessStatus(leaves []*leaf, beside string) *draftStatus {
 			continue
 		}
 		unknown, apart := 1, 1
-		if l.some(func(n *jsonNode) bool { return n.kind == boolean || statusOfWord(n.text) != "" }) {
+		if l.some(func(n *jsonNode) bool { return n.kind == jsonBool || statusOfWord(n.text) != "" }) {
 			unknown = 0
 		}
 		if l.parent == beside {
@@ -328,9 +328,9 @@ func (s *draftStatus) addWords(l *leaf, goes bool) {
 	for _, v := range l.values {
 		word := draftWant{v.text, string(statusOfWord(v.text))}
 		switch {
-		case v.kind == boolean:
+		case v.kind == jsonBool:
 			word.value = map[string]string{"true": string(bridge.Succeeded), "false": string(bridge.Failed)}[v.text]
-		case v.kind != text || v.text == "" || inStatusTable(v.text) || goes && slices.Contains(overWords, strings.ToLower(v.text)):
+		case v.kind != jsonText || v.text == "" || inStatusTable(v.text) || goes && slices.Contains(overWords, strings.ToLower(v.text)):
 			continue
 		case word.value == "":
 			word.value = string(bridge.Unknown)
@@ -345,7 +345,7 @@ func (s *draftStatus) addWords(l *leaf, goes bool) {
 // end only, the other says how it goes.
 func partner(leaves []*leaf, l *leaf) *leaf {
 	for _, o := range leaves {
-		word := func(n *jsonNode) bool { return n.kind == null || n.kind == text && looksLikeWord(n) }
+		word := func(n *jsonNode) bool { return n.kind == jsonNull || n.kind == jsonText && looksLikeWord(n) }
 		_, named := o.rank(statusNames, nil, "")
 		if o != l && o.parent == l.parent && named && isFinal(o) != isFinal(l) && !slices.ContainsFunc(o.values, func(n *jsonNode) bool { return !word(n) }) {
 			return o

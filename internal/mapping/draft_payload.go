@@ -42,12 +42,12 @@ type payload struct {
 type jsonKind byte
 
 const (
-	object_ jsonKind = '{'
-	list_   jsonKind = '['
-	text    jsonKind = '"'
-	number  jsonKind = '0'
-	boolean jsonKind = 't'
-	null    jsonKind = 'n'
+	jsonObject jsonKind = '{'
+	jsonList   jsonKind = '['
+	jsonText   jsonKind = '"'
+	jsonNumber jsonKind = '0'
+	jsonBool   jsonKind = 't'
+	jsonNull   jsonKind = 'n'
 )
 
 // jsonNode is a JSON value that keeps the order of its members and the digits
@@ -78,21 +78,21 @@ func nextJSON(d *json.Decoder) (*jsonNode, error) {
 	}
 	switch t := t.(type) {
 	case string:
-		return &jsonNode{kind: text, text: t}, nil
+		return &jsonNode{kind: jsonText, text: t}, nil
 	case json.Number:
-		return &jsonNode{kind: number, text: t.String()}, nil
+		return &jsonNode{kind: jsonNumber, text: t.String()}, nil
 	case bool:
-		return &jsonNode{kind: boolean, text: fmt.Sprint(t)}, nil
+		return &jsonNode{kind: jsonBool, text: fmt.Sprint(t)}, nil
 	case nil:
-		return &jsonNode{kind: null, text: "null"}, nil
+		return &jsonNode{kind: jsonNull, text: "null"}, nil
 	}
-	n := &jsonNode{kind: list_}
+	n := &jsonNode{kind: jsonList}
 	if t == json.Delim('{') {
-		n.kind = object_
+		n.kind = jsonObject
 	}
 	for d.More() {
 		name := ""
-		if n.kind == object_ {
+		if n.kind == jsonObject {
 			key, err := d.Token()
 			if err != nil {
 				return nil, err
@@ -103,7 +103,7 @@ func nextJSON(d *json.Decoder) (*jsonNode, error) {
 		if err != nil {
 			return nil, err
 		}
-		if n.kind == object_ {
+		if n.kind == jsonObject {
 			n.members = append(n.members, jsonMember{name, v})
 		} else {
 			n.items = append(n.items, v)
@@ -155,7 +155,7 @@ func (n *jsonNode) write(b *bytes.Buffer) {
 		}
 	}
 	switch n.kind {
-	case object_:
+	case jsonObject:
 		b.WriteByte('{')
 		for i, m := range n.members {
 			separator(i)
@@ -164,14 +164,14 @@ func (n *jsonNode) write(b *bytes.Buffer) {
 			m.value.write(b)
 		}
 		b.WriteByte('}')
-	case list_:
+	case jsonList:
 		b.WriteByte('[')
 		for i, item := range n.items {
 			separator(i)
 			item.write(b)
 		}
 		b.WriteByte(']')
-	case text:
+	case jsonText:
 		encode(b, n.text)
 	default:
 		b.WriteString(n.text)
@@ -193,7 +193,7 @@ type leaf struct {
 func (l *leaf) some(test func(*jsonNode) bool) bool {
 	found := false
 	for _, v := range l.values {
-		if v.kind == null || v.kind == text && v.text == "" {
+		if v.kind == jsonNull || v.kind == jsonText && v.text == "" {
 			continue
 		}
 		if !test(v) {
@@ -206,7 +206,7 @@ func (l *leaf) some(test func(*jsonNode) bool) bool {
 
 // everywhere reports whether each of n payloads has a value there.
 func (l *leaf) everywhere(n int) bool {
-	return len(l.values) == n && !slices.ContainsFunc(l.values, func(v *jsonNode) bool { return v.kind == null || v.text == "" })
+	return len(l.values) == n && !slices.ContainsFunc(l.values, func(v *jsonNode) bool { return v.kind == jsonNull || v.text == "" })
 }
 
 // leavesOf lists the scalars of payloads in document order, by their paths.
@@ -228,13 +228,13 @@ type leafWalk struct {
 func (w *leafWalk) walk(n *jsonNode, at leaf) {
 	switch {
 	case w.left == 0 || at.depth > maxLeafDepth:
-	case n.kind == object_:
+	case n.kind == jsonObject:
 		for _, m := range n.members {
 			if m.name != "" {
 				w.walk(m.value, at.step(m.name))
 			}
 		}
-	case n.kind == list_:
+	case n.kind == jsonList:
 		if len(n.items) > 0 { // the first one says how they look
 			sub := at.step("0")
 			sub.inList, sub.words, sub.key = true, at.words, at.key

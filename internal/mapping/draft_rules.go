@@ -199,26 +199,28 @@ var (
 )
 
 func looksLikeText(n *jsonNode) bool {
-	return n.kind == text && len(n.text) <= 300 && strings.TrimSpace(n.text) != "" && !strings.ContainsAny(n.text, "\n\r")
+	return n.kind == jsonText && len(n.text) <= 300 && strings.TrimSpace(n.text) != "" && !strings.ContainsAny(n.text, "\n\r")
 }
 
-func looksLikeMessage(n *jsonNode) bool { return n.kind == text && len(n.text) <= 4000 }
+func looksLikeMessage(n *jsonNode) bool { return n.kind == jsonText && len(n.text) <= 4000 }
 
 func looksLikeLogin(n *jsonNode) bool {
 	return looksLikeText(n) && len(n.text) <= 100 && !strings.ContainsAny(n.text, " @/")
 }
 
-func looksLikeEmail(n *jsonNode) bool { return n.kind == text && email.MatchString(n.text) }
+func looksLikeEmail(n *jsonNode) bool { return n.kind == jsonText && email.MatchString(n.text) }
 
 func looksWhole(n *jsonNode) bool {
 	_, err := strconv.ParseUint(n.text, 10, 63)
-	return err == nil && (n.kind == number || n.kind == text)
+	return err == nil && (n.kind == jsonNumber || n.kind == jsonText)
 }
 
-func looksLikeID(n *jsonNode) bool { return n.kind == number || looksLikeText(n) && len(n.text) <= 200 }
+func looksLikeID(n *jsonNode) bool {
+	return n.kind == jsonNumber || looksLikeText(n) && len(n.text) <= 200
+}
 
 func looksLikeWord(n *jsonNode) bool {
-	return n.kind == boolean || looksLikeText(n) && len(n.text) <= 40
+	return n.kind == jsonBool || looksLikeText(n) && len(n.text) <= 40
 }
 
 func looksLikeURL(n *jsonNode) bool {
@@ -236,14 +238,14 @@ func looksLikeRepo(n *jsonNode) bool {
 }
 
 func looksLikeSHA(n *jsonNode) bool {
-	return n.kind == text && isSHA(n.text) && strings.ContainsAny(n.text, "0123456789")
+	return n.kind == jsonText && isSHA(n.text) && strings.ContainsAny(n.text, "0123456789")
 }
 
 func looksLikeRef(n *jsonNode) bool { return looksLikeText(n) && !strings.ContainsAny(n.text, " ") }
 
 // looksLikeTime leaves out small numbers and years that nobody means.
 func looksLikeTime(n *jsonNode) bool {
-	if n.kind != text && n.kind != number || len(n.text) < 8 {
+	if n.kind != jsonText && n.kind != jsonNumber || len(n.text) < 8 {
 		return false
 	}
 	ms, ok, err := lang.Times{}.Parse(n.text)
@@ -253,7 +255,7 @@ func looksLikeTime(n *jsonNode) bool {
 
 func looksLikeDuration(n *jsonNode) bool {
 	_, problem := duration(n.text, 0)
-	return problem == "" && (n.kind == number || n.kind == text)
+	return problem == "" && (n.kind == jsonNumber || n.kind == jsonText)
 }
 
 // durationYAML guesses the unit of a duration: what its name says, else

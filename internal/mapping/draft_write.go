@@ -254,12 +254,12 @@ func (w *yamlWriter) value(indent int, key string, n *jsonNode) {
 		return
 	}
 	switch n.kind {
-	case object_:
+	case jsonObject:
 		w.line(indent, "%s:", key)
 		for _, m := range n.members {
 			w.value(indent+2, yamlText(m.name), m.value)
 		}
-	case list_:
+	case jsonList:
 		w.line(indent, "%s:", key)
 		for _, item := range n.items {
 			w.item(indent+2, item)
@@ -271,7 +271,7 @@ func (w *yamlWriter) value(indent int, key string, n *jsonNode) {
 
 func (w *yamlWriter) item(indent int, n *jsonNode) {
 	flow := flowText(n)
-	if n.kind != object_ && n.kind != list_ || indent+2+len([]rune(flow)) <= width {
+	if n.kind != jsonObject && n.kind != jsonList || indent+2+len([]rune(flow)) <= width {
 		w.line(indent, "- %s", flow)
 		return
 	}
@@ -289,17 +289,17 @@ func (w *yamlWriter) item(indent int, n *jsonNode) {
 func flowText(n *jsonNode) string {
 	var parts []string
 	switch n.kind {
-	case object_:
+	case jsonObject:
 		for _, m := range n.members {
 			parts = append(parts, yamlText(m.name)+": "+flowText(m.value))
 		}
 		return "{" + strings.Join(parts, ", ") + "}"
-	case list_:
+	case jsonList:
 		for _, item := range n.items {
 			parts = append(parts, flowText(item))
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
-	case text:
+	case jsonText:
 		return yamlText(n.text)
 	}
 	return n.text

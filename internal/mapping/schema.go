@@ -33,7 +33,7 @@ func document(title, description, root string) []byte {
 	out["$schema"] = "http://json-schema.org/draft-07/schema#" // what editors know best
 	out["title"], out["description"] = title, description
 	needed := schema{}
-	need(out, all, needed)
+	collect(out, all, needed)
 	out["definitions"] = needed
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -47,8 +47,8 @@ func document(title, description, root string) []byte {
 
 const definitionPrefix = "#/definitions/"
 
-// need adds the definitions that v refers to.
-func need(v any, all map[string]schema, needed schema) {
+// collect adds the definitions that v refers to.
+func collect(v any, all map[string]schema, needed schema) {
 	switch v := v.(type) {
 	case schema:
 		for k, x := range v {
@@ -56,14 +56,14 @@ func need(v any, all map[string]schema, needed schema) {
 				name = strings.TrimPrefix(name, definitionPrefix)
 				if _, done := needed[name]; !done {
 					needed[name] = all[name]
-					need(all[name], all, needed)
+					collect(all[name], all, needed)
 				}
 			}
-			need(x, all, needed)
+			collect(x, all, needed)
 		}
 	case []schema:
 		for _, x := range v {
-			need(x, all, needed)
+			collect(x, all, needed)
 		}
 	}
 }

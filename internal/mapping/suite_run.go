@@ -103,7 +103,7 @@ func (r *testRun) run() {
 	}
 	res := r.m.Apply(in)
 	r.result(s, res, "")
-	r.reply(s, res, bridge.Outcome(res.Outcome))
+	r.reply(s, res, res.Outcome)
 	r.golden(goldenOfResult(res))
 }
 
