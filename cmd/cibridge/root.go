@@ -88,9 +88,9 @@ func newRoot() *cobra.Command {
 	root.SetCompletionCommandGroupID(groupOperate)
 	for group, cmds := range map[string][]*cobra.Command{
 		groupStart:   {newDev(), newServe(), newForge()},
-		groupMapping: {newLint(), newTest(), newEval(), newExplain()},
+		groupMapping: {newNew(), newLint(), newTest(), newEval(), newExplain()},
 		groupWatch:   {newSend(), newRuns(), newEvents(), newDeliveries(), newHooks()},
-		groupOperate: {newSources(), newKeys(), newApplications(), newVersion()},
+		groupOperate: {newSources(), newKeys(), newApplications(), newConfig(), newVersion()},
 	} {
 		for _, c := range cmds {
 			c.GroupID = group

@@ -23,6 +23,8 @@ type Input struct {
 	// SignedAt is the time that the signature vouches for; zero when the
 	// format signs none.
 	SignedAt time.Time
+
+	seen func(part, found any) // learns what the request reaches; see coverage.go
 }
 
 // Result is what became of a request.
@@ -101,6 +103,9 @@ func (s *state) events() Result {
 		s.tried(e, no)
 		if no.what != "" {
 			continue
+		}
+		if s.in.seen != nil {
+			s.in.seen(e, true)
 		}
 		if taken++; taken == 1 {
 			res.event, res.Rule, res.Dedupe = e, s.rule(e), s.dedupe(e)

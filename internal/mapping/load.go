@@ -26,6 +26,8 @@ type loader struct {
 	times  lang.Times
 	scope  *lang.Scope // of expressions outside lists
 	letUse map[string]bool
+
+	tables map[string][]string // the keys of each object that was read, where a test asks for them
 }
 
 func newLoader(f File) *loader {
@@ -76,6 +78,9 @@ func (l *loader) keys(n *yamldoc.Node, what string, known []keyOf) bool {
 	names := make([]string, len(known))
 	for i, k := range known {
 		names[i] = k.name
+	}
+	if l.tables != nil {
+		l.tables[what] = names
 	}
 	for _, p := range n.Pairs {
 		if !slices.Contains(names, p.Key.Text) {

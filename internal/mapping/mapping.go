@@ -11,7 +11,8 @@
 // but doubtful; decode.go finds the JSON
 // document of a request, apply.go makes the events, fields.go gives values
 // the kinds of package bridge, reply.go answers; suite*.go run the tests of a
-// mapping.
+// mapping and coverage.go says what they reach; schema*.go describe the
+// language for editors, draft*.go write a first mapping from payloads.
 package mapping
 
 import (

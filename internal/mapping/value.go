@@ -118,6 +118,9 @@ func (v *value) eval(s *state, w where) (any, *fault) {
 		}
 		s.note(v, w, stepDefault, x)
 	}
+	if s.in.seen != nil {
+		s.in.seen(v, x)
+	}
 	if x == nil && v.required {
 		return nil, v.fault(CodeRequired, "%s is required, but %s", last(v.name), v.absence())
 	}
@@ -275,6 +278,9 @@ func (v *value) translate(s *state, w where, x any) (any, *fault) {
 	}
 	if to, known := v.words.find(word, v.ignoreCase); known {
 		s.note(v, w, stepMap, to)
+		if s.in.seen != nil {
+			s.in.seen(v.words.entry(word, v.ignoreCase), true)
+		}
 		return to, nil
 	}
 	if v.els != nil {
