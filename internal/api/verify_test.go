@@ -293,7 +293,6 @@ func TestForms(t *testing.T) {
 	standard, drone := byName["Standard Webhooks"], byName["Drone"]
 	sig, _ := strings.CutPrefix(hub.value("X-Hub-Signature-256"), "sha256=")
 	draft := drone.value("Signature")
-	long := drone.with("X", strings.Repeat("x", 1000))
 	query := vector{spec: mapping.AuthSpec{Kind: "token", Query: "ticket"}, secret: "a ticket of some length", target: "/?ticket=a+ticket+of+some+length"}
 	twice := query
 	twice.target += "&ticket=x"
@@ -332,11 +331,12 @@ func TestForms(t *testing.T) {
 		{"a digest beside it", drone.with("Digest", "SHA-512=x, "+drone.value("Digest")), false}, // it is signed, too
 		{"another digest", drone.with("Digest", "SHA-256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="), false},
 		{"a header that is not there", drone.with("Signature", strings.Replace(draft, "date digest", "date digest x", 1)), false},
-		{"a header for 64 KB", long.with("Signature", strings.Replace(draft, "date digest", "date digest"+strings.Repeat(" x", maxSignedHeaders), 1)), false},
+		{"another scheme", byName["Drone, in Authorization"].with("Authorization", "HMAC "+draft), false},
 		{"Basic instead", drone.with("Signature").with("Authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), false},
 		{"in the query", query, true},
 		{"twice in the query", twice, false},
 		{"Bearer is missing", byName["Bearer"].with("Authorization", "mF_9.B5f-4.1JqM"), false},
+		{"another scheme", byName["Bearer"].with("Authorization", "Digest mF_9.B5f-4.1JqM"), false},
 		{"Bearer and nothing", byName["Bearer"].with("Authorization", "Bearer "), false},
 		{"no scheme of Basic", byName["Basic"].with("Authorization", "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), false},
 	} {
@@ -370,5 +370,61 @@ func TestSignedDigest(t *testing.T) {
 	read = false
 	if _, err := verify(sign(right), []bridge.Secret{"another shared secret"}); !errors.Is(err, errDenied) || read {
 		t.Errorf("got %v, and the body was read: %v", err, read)
+	}
+}
+
+// TestWhatMustBeSigned: a right signature of too little is none.
+func TestWhatMustBeSigned(t *testing.T) {
+	const date, digest = "Wed, 01 Jan 2020 00:00:00 GMT", "SHA-256=X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE="
+	for names, tc := range map[string]struct {
+		message string
+		ok      bool
+	}{
+		"date digest": {"date: " + date + "\ndigest: " + digest, true},
+		"digest date": {"digest: " + digest + "\ndate: " + date, true},
+		"date":        {"date: " + date, false},
+		"digest":      {"digest: " + digest, false},
+		"":            {"date: " + date, false}, // the default of the draft
+	} {
+		v := vector{spec: mapping.AuthSpec{Kind: "http-signature", Header: "Signature"}, secret: "the shared secret", body: `{"hello": "world"}`, at: 1577836800}
+		v.header = [][2]string{{"Date", date}, {"Digest", digest}, {"Signature", `signature="` + base64MAC("the shared secret", tc.message) + `",headers="` + names + `"`}}
+		if err := v.verified(); (err == nil) != tc.ok || err != nil && !errors.Is(err, errDenied) {
+			t.Errorf("%q: got %v, want ok %v", names, err, tc.ok)
+		}
+	}
+}
+
+// TestManySignedHeaders: a sender that nobody knows yet cannot have the same
+// header hashed ten thousand times.
+func TestManySignedHeaders(t *testing.T) {
+	for n, ok := range map[int]bool{maxSignedHeaders - 2: true, maxSignedHeaders - 1: false} {
+		v := vector{spec: mapping.AuthSpec{Kind: "http-signature", Header: "Signature"}, secret: "the shared secret", body: `{"hello": "world"}`, at: 1577836800}
+		const date, digest = "Wed, 01 Jan 2020 00:00:00 GMT", "SHA-256=X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE="
+		message := "date: " + date + "\ndigest: " + digest + strings.Repeat("\nx: y", n)
+		v.header = [][2]string{{"Date", date}, {"Digest", digest}, {"X", "y"},
+			{"Signature", `signature="` + base64MAC("the shared secret", message) + `",headers="date digest` + strings.Repeat(" x", n) + `"`}}
+		if err := v.verified(); (err == nil) != ok || err != nil && !errors.Is(err, errDenied) {
+			t.Errorf("%d headers: got %v, want ok %v", n+2, err, ok)
+		}
+	}
+}
+
+// TestKeyTwice: of two keys none counts, whichever header they are in.
+func TestKeyTwice(t *testing.T) {
+	r := newRig(t, nil)
+	good := r.keys["account"]
+	for name, header := range map[string]http.Header{
+		"own":           {"X-Codenow-Api-Key": {good, good}},
+		"own and other": {"X-Codenow-Api-Key": {"x", "y"}, "Authorization": {"Bearer " + good}},
+		"authorization": {"Authorization": {"Bearer " + good, "Bearer " + good}},
+	} {
+		req, err := http.NewRequest(http.MethodPost, r.http.URL+"/ci/webhook", strings.NewReader(start("1", "shop")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header = header
+		if a := r.do(req); a.status != http.StatusUnauthorized {
+			t.Errorf("%s: status %d, want 401", name, a.status)
+		}
 	}
 }
