@@ -37,6 +37,7 @@ type system struct {
 	store    *store.Store
 	api      *api.Server
 	dispatch *dispatch.Dispatcher
+	fetcher  *dispatch.Fetcher
 	listener net.Listener
 }
 
@@ -94,12 +95,14 @@ func storeConfig(cfg *config.Config, ring *seal.Ring, planner store.Planner, log
 func (s *system) wire(profiles *provider.Profiles) error {
 	a, r, cfg := adapter{s.store}, s.registry, s.cfg
 	allow := cfg.EgressAllow
+	s.fetcher = dispatch.NewFetcher(allow, version)
 	var err error
 	s.api, err = api.New(api.Config{
 		Commit: a, Registry: r, Keys: s.store, Runs: a, Ledger: a, Deliveries: a, Attempts: a,
 		AdminTokens: []bridge.Secret{cfg.AdminToken},
 		CheckHook:   func(h bridge.Hook) map[string][]string { return hook.Check(h, profiles) },
 		CheckURL:    func(_ context.Context, url string) error { return dispatch.CheckURL(url, allow) },
+		Confirm:     s.fetcher.Get,
 		Providers:   profiles.Names(),
 		Health:      a.health,
 		MaxBody:     int64(cfg.Limits.Body), MaxInFlight: int64(cfg.Limits.InFlight), CommitTimeout: cfg.Limits.CommitTimeout + 100*time.Millisecond,
@@ -144,6 +147,7 @@ func (s *system) serve(ctx context.Context) error {
 	}
 	stopDispatch()
 	work.Wait()
+	s.fetcher.Close()
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}

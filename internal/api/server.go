@@ -60,7 +60,9 @@ type Config struct {
 	Preview func(events []bridge.Event) []bridge.Delivery
 
 	// Confirm fetches an address to complete a handshake (Amazon SNS). The
-	// host was checked against the mapping. Nil answers no handshake.
+	// host was checked against the mapping. Its error gets into the ledger, so
+	// it must not hold the address: that is a credential. Nil answers no
+	// handshake.
 	Confirm func(ctx context.Context, url string) error
 
 	// Limit says how long the sender of an authenticated request has to wait
