@@ -72,6 +72,15 @@ type Config struct {
 
 	Health func(ctx context.Context) Health
 
+	// MappingTests counts the tests of each mapping in use, those that stand
+	// beside it included. It is asked when somebody lists the mappings. Nil
+	// counts those in the files of the mappings alone.
+	MappingTests func() map[string]int
+
+	// PublicURL is where senders reach this server, for people who set one up;
+	// "" when that is not known.
+	PublicURL string
+
 	MaxBody       int64         // of a request, bytes; default 5 MiB
 	MaxInFlight   int64         // of all requests together; default 64 MiB
 	CommitTimeout time.Duration // default 1.9 s, so that 503 comes within 2 s
@@ -93,7 +102,8 @@ type Server struct {
 	cfg      Config
 	engine   *gin.Engine
 	admins   [][sha256.Size]byte
-	mappings atomic.Pointer[mapping.Set]
+	mappings atomic.Pointer[mapping.Set] // those of reloads
+	reloads  reloads
 	index    atomic.Pointer[index]
 	budget   budget
 	metrics  *metrics
@@ -162,10 +172,6 @@ func (c *Config) complete() error {
 	}
 	return nil
 }
-
-// SetMappings replaces the mappings and with them their routes. Requests that
-// are being served keep the ones they started with.
-func (s *Server) SetMappings(set *mapping.Set) { s.mappings.Store(set) }
 
 // Drain makes /readyz answer 503, so that a load balancer stops sending
 // requests before the server stops taking them.
