@@ -212,7 +212,7 @@ func (r *reloader) reasons() []string {
 	if len(r.hookProblems) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("hooks: the newest files have %d problems, those of before stay in use: %v", len(r.hookProblems), r.hookProblems[0])}
+	return []string{fmt.Sprintf("hooks: the newest files have %s, those of before stay in use: %v", counted(len(r.hookProblems), "problem"), r.hookProblems[0])}
 }
 
 // mappingFiles reads those that ship and those in the directories, tests

@@ -338,7 +338,7 @@ func TestHookReasons(t *testing.T) {
 	h := &watched{t: t, dir: dir}
 	h.write("ci.yaml", "{pipeline: '*', name: ci, profil: github}\n")
 	r.hooksAgain(false)
-	if got := fmt.Sprint(r.reasons()); !strings.Contains(got, "hooks: the newest files have 1 problems, those of before stay in use: "+dir+"/ci.yaml:1:27:") {
+	if got := fmt.Sprint(r.reasons()); !strings.Contains(got, "hooks: the newest files have 1 problem, those of before stay in use: "+dir+"/ci.yaml:1:27:") {
 		t.Errorf("reasons %s", got)
 	}
 	h.write("ci.yaml", "{pipeline: '*', name: ci, profile: github}\n")

@@ -239,7 +239,7 @@ func refuse(what string, problems diag.Problems, files []mapping.File) error {
 		return nil
 	}
 	diag.WriteText(os.Stderr, errs, sourceOf(files), isTerminal(os.Stderr))
-	return fmt.Errorf("%d problems in %s files", len(errs), what)
+	return fmt.Errorf("%s in %s files", counted(len(errs), "problem"), what)
 }
 
 // readFile reads a file for a message about it; nil when it cannot.

@@ -133,11 +133,7 @@ func checkMapping(e fieldErrors, set *mapping.Set, src bridge.Source) {
 func (m mappingsState) reasons() []string {
 	var out []string
 	if e := m.LastError; e != nil {
-		text := fmt.Sprintf("mappings: the newest files have %d problems, generation %d stays in use", e.Count, m.Generation)
-		if len(e.Problems) > 0 {
-			text += ": " + e.Problems[0].Error()
-		}
-		out = append(out, text)
+		out = append(out, fmt.Sprintf("mappings: the newest files cannot be used, generation %d stays; the first of the problems (%d) is %v", m.Generation, e.Count, e.Problems[:min(1, len(e.Problems))]))
 	}
 	for _, id := range sortedKeys(m.Unusable) {
 		out = append(out, fmt.Sprintf("source %q receives nothing: %s", id, m.Unusable[id]))

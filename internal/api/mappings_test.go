@@ -49,7 +49,7 @@ func TestGenerations(t *testing.T) {
 		t.Errorf("generation %d stays in use, want 1", got)
 	}
 	a := r.send("GET", "/readyz", "")
-	a.is(t, 200, `{"ready":true,"reasons":["mappings: the newest files have 30 problems, generation 1 stays in use: acme.yaml:4:3: unknown key \"mapp\" [E101]",*`+
+	a.is(t, 200, `{"ready":true,"reasons":["mappings: the newest files cannot be used, generation 1 stays; the first of the problems (30) is acme.yaml:4:3: unknown key \"mapp\" [E101]",*`+
 		`"last_error":{"at":"2026-03-01T12:01:00.000Z","count":30,"problems":[{"file":"acme.yaml","line":4,"col":3,"code":"E101","message":"unknown key \"mapp\"","severity":"error"},*`)
 	if n := strings.Count(a.body, `"line":4`); n != maxShownProblems {
 		t.Errorf("%d problems are shown, want %d", n, maxShownProblems)
