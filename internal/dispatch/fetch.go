@@ -65,7 +65,7 @@ func (f *Fetcher) Get(ctx context.Context, address string) error {
 	}
 	x := f.client.send(ctx, request{
 		method: http.MethodGet, url: u, header: http.Header{"User-Agent": {f.userAgent}},
-		latest: time.Now().Add(f.timeout), timeout: f.timeout,
+		latest: time.Now().Add(time.Hour), timeout: f.timeout, // no lease ends it
 	})
 	switch {
 	case errors.Is(x.Err, context.DeadlineExceeded):
