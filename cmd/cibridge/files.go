@@ -60,9 +60,9 @@ type tree struct {
 }
 
 func (t *tree) walk(root string) {
-	real := withoutLink(root)
-	_ = filepath.WalkDir(real, func(path string, d fs.DirEntry, err error) error {
-		rel, _ := filepath.Rel(real, path)
+	top := withoutLink(root)
+	_ = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		rel, _ := filepath.Rel(top, path)
 		name := filepath.Join(root, rel)
 		hidden := rel != "." && strings.HasPrefix(d.Name(), ".")
 		switch {
