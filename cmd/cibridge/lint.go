@@ -81,13 +81,6 @@ func summary(ps diag.Problems, files int) string {
 	return strings.Join(parts, ", ") + "; \"cibridge help " + ps[0].Code + "\" explains a code"
 }
 
-func counted(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return fmt.Sprintf("%d %ss", n, word)
-}
-
 // lintInput is what lint was asked to check.
 type lintInput struct {
 	files  map[string][]byte // whole files by their names

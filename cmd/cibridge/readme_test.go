@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"cibridge/internal/config"
+	"cibridge/internal/mapping"
 )
 
 // block is a fenced part of the README: ```sh setup.
@@ -176,8 +176,8 @@ func TestReadmeFormats(t *testing.T) {
 		tools[regexp.MustCompile(` (by|\().*`).ReplaceAllString(strings.TrimSpace(m[1]), "")] = true
 	}
 	slices.Sort(listed)
-	set, err := loadMappings(config.Default())
-	if err != nil {
+	set, problems := mapping.Load(shippedFiles())
+	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}
 	if names := slices.Sorted(slices.Values(set.Names())); !slices.Equal(listed, names) {

@@ -111,7 +111,7 @@ retention: {requests: 1d12h}
 dispatch:
   backoff: [10ms, 20ms]
 `, "PASSWORD=a$b", "CIBRIDGE_LISTEN=127.0.0.1:7000", "CIBRIDGE_EGRESS_ALLOW= 192.168.0.0/16 , fd00:1::/32", "CIBRIDGE_ADMIN_TOKEN_FILE="+token,
-		"CIBRIDGE_DURABILITY=", "CIBRIDGE_MAPPINGS_DIRS=a,b", "CIBRIDGE_LOG_LEVEL=debug", "HOME=/root")
+		"CIBRIDGE_DURABILITY=", "CIBRIDGE_MAPPINGS_DIRS=a,b", "CIBRIDGE_MAPPINGS_WATCH=false", "CIBRIDGE_HOOKS_WATCH=false", "CIBRIDGE_PUBLIC_URL=https://ci.acme.example", "CIBRIDGE_LOG_LEVEL=debug", "HOME=/root")
 	want := Default()
 	want.Listen = "127.0.0.1:7000"
 	want.EgressAllow = []netip.Prefix{netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("fd00:1::/32")}
@@ -120,7 +120,8 @@ dispatch:
 	want.Limits.Body, want.Limits.Headers = 2<<20, 32<<10
 	want.Retention.Requests = 36 * time.Hour
 	want.Dispatch.Backoff = []time.Duration{10 * time.Millisecond, 20 * time.Millisecond}
-	want.Mappings.Dirs = []string{"a", "b"}
+	want.Mappings.Dirs, want.Mappings.Watch = []string{"a", "b"}, false
+	want.Hooks.Watch, want.PublicURL = false, "https://ci.acme.example"
 	want.Log.Level = "debug"
 	origins := c.origins
 	c.origins = nil

@@ -97,6 +97,7 @@ var settings = map[string]struct {
 	doc   string
 	words []any
 }{
+	"public_url":      {doc: "the address of the server from outside, https://ci.example.com: what sources are told to post to"},
 	"listen":          {doc: "where CI tools post to: host:port; :8080 is every address of this machine"},
 	"admin_token":     {doc: "opens the operators' routes; serve requires it; openssl rand -hex 32 makes one"},
 	"encryption_keys": {doc: "seals the secrets that are kept in Redis: id:base64,…; serve requires it"},
@@ -143,9 +144,11 @@ var settings = map[string]struct {
 
 	"mappings":         {doc: "where formats are described"},
 	"mappings.dirs":    {doc: "read in addition to those that ship"},
+	"mappings.watch":   {doc: "read the folders again when a file in them changes"},
 	"mappings.builtin": {doc: "those that ship"},
 	"hooks":            {doc: "where hook files are"},
 	"hooks.dirs":       {doc: "folders of hook files"},
+	"hooks.watch":      {doc: "read the folders again when a file in them changes"},
 	"log":              {doc: "what the log looks like"},
 	"log.format":       {doc: "auto is text on a terminal, else json", words: []any{"auto", "text", "json"}},
 	"log.level":        {doc: "from which level on", words: []any{"debug", "info", "warn", "error"}},

@@ -55,14 +55,16 @@ func objects() []object {
 			{"reply", "the answers, where the sender expects its own words", ref("replies")},
 		}, []string{"auth"}},
 		{"auth_key", []objectKey{{"header", "a header besides Authorization", text}}, nil},
-		{"auth_token", []objectKey{header, {"query", "the query parameter with it", text}}, nil},
+		{"auth_token", []objectKey{header, {"query", "the query parameter with it", text}, {"prefix", "text before the token: \"Bearer \"", text}}, nil},
 		{"auth_standard_webhooks", []objectKey{tolerance}, nil},
+		{"auth_http_signature", []objectKey{tolerance}, nil},
 		{"auth_hmac", []objectKey{header,
 			{"encoding", "of the signature; hex without it", schema{"enum": []any{"hex", "base64"}}},
 			{"prefix", "text before the signature: sha256=", text},
 			{"format", "the whole header: timestamp={timestamp},signature={signature}", text},
 			{"pick", "which entry of v1=…,v2=… is the signature: v1", text},
 			{"message", "what is signed: {body}, or text with {body} and {timestamp}", text},
+			{"timestamp", "the header with the signed time, when it is not in format", text},
 			tolerance}, []string{"header"}},
 		{"times", []objectKey{
 			{"layouts", "as Go writes them: 02.01.2006 15:04", texts},
@@ -176,6 +178,7 @@ var authDocs = map[string]string{
 	"basic":             "user and password",
 	"hmac":              "a signature in a header",
 	"standard-webhooks": "https://www.standardwebhooks.com",
+	"http-signature":    "HTTP signatures with hmac-sha256, over date and digest at least",
 	"none":              "anyone",
 }
 

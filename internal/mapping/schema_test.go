@@ -13,7 +13,7 @@ const kitchenSink = `version: 1
 name: sink
 receive:
   routes: POST /sink
-  auth: [key: {header: X-Key}, token: {header: X-Token}, hmac: {header: X-Sig}, standard-webhooks: {tolerance: 5m}]
+  auth: [key: {header: X-Key}, token: {header: X-Token}, hmac: {header: X-Sig}, standard-webhooks: {tolerance: 5m}, http-signature: {tolerance: 5m}]
   reply: {accepted: {body: {}}}
 times: {zone: UTC}
 checks: [{missing: id, say: no id}]
