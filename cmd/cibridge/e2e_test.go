@@ -355,7 +355,8 @@ func TestSEIVariants(t *testing.T) {
 // TestEveryProvider sends one finished run to each source provider, with the
 // address that people find in its documentation.
 func TestEveryProvider(t *testing.T) {
-	for provider, path := range map[string]string{"github": "", "github enterprise": "/api/v3", "gitlab": "/api/v4", "gitlab, its plain address": "", "gitea": "/api/v1", "gitea, its plain address": ""} {
+	for provider, path := range map[string]string{"github": "", "github enterprise": "/api/v3", "gitlab": "/api/v4", "gitlab, its plain address": "", "gitea": "/api/v1", "gitea, its plain address": "",
+		"bitbucket": "", "bitbucket-dc": "/bitbucket", "azure-devops": "/acme", "harness-code": ""} {
 		t.Run(provider, func(t *testing.T) {
 			s := newStack(t)
 			name, _, _ := strings.Cut(strings.ReplaceAll(provider, ",", " "), " ")
@@ -364,8 +365,15 @@ func TestEveryProvider(t *testing.T) {
 			sha := shaOf(provider)
 			s.post(sent{"/v1/custom-cicd", map[string]string{"Authorization": "Bearer " + s.key("harness-sei")}, payload(t, "harness-sei/flat-new-names.json", payloadSHA, sha, `"result": "success"`, `"result": "FAILED"`)})
 			s.settled(20 * time.Second)
-			want := map[string]string{"github": "failure", "gitea": "failure", "gitlab": "failed"}[name]
-			if got := statesOf(s.commits()[sha], "ci/build"); !slices.Equal(got, []string{want}) {
+			want := map[string]string{"github": "failure", "gitea": "failure", "gitlab": "failed", "bitbucket": "FAILED", "bitbucket-dc": "FAILED", "azure-devops": "failed", "harness-code": "failure"}[name]
+			context := "ci/build"
+			switch name {
+			case "azure-devops":
+				context = "cibridge/ci/build" // its genre comes first
+			case "harness-code":
+				context = "ci-build-178699854547" // a slash cannot be in an identifier
+			}
+			if got := statesOf(s.commits()[sha], context); !slices.Equal(got, []string{want}) {
 				t.Errorf("states %v, want %s", got, want)
 			}
 		})

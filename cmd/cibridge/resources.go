@@ -281,7 +281,7 @@ func newApplications() *cobra.Command {
 	create.Flags().StringVar(&in.Name, "name", "", "name, {{ application.name }} in templates")
 	create.Flags().StringSliceVar(&in.Repositories, "repository", []string{}, "owner/name it covers (repeatable; none: every repository)")
 	create.Flags().StringSliceVar(&in.Pipelines, "pipeline", []string{}, "pipeline it covers (repeatable; none: every pipeline)")
-	create.Flags().StringVar(&in.Provider.Name, "provider", "github", "github, gitlab or gitea")
+	create.Flags().StringVar(&in.Provider.Name, "provider", "github", "the profile that says how it is called: github, gitlab, gitea, bitbucket, bitbucket-dc, azure-devops, harness-code, gerrit")
 	create.Flags().StringVar(&in.Provider.BaseURL, "base-url", "", "URL of its API (default: the provider's own)")
 	create.Flags().StringVar(&tokenEnv, "token-env", "CIBRIDGE_PROVIDER_TOKEN", "environment variable that holds the access token")
 	markRequired(create, "name")

@@ -49,8 +49,12 @@ type Config struct {
 	// references go to Resolve.
 	Sign func(ctx context.Context, ref string, body []byte) (string, error)
 	// Classify reads a complete answer for a profile; "" is the general
-	// classifier. Redirects and failed requests never get to it.
+	// classifier. Failed requests never get to it, and a redirect is never
+	// more than a refused credential.
 	Classify func(profile string, a provider.Answer) provider.Class
+	// Fill returns a delivery's body with what [provider.Class] captured of an
+	// earlier answer. When nil, bodies are sent as they were rendered.
+	Fill func(profile, body, captured string) string
 	// DeliveredWhen evaluates a hook's expression over an answer. An error
 	// counts as false. When nil, such expressions count as false.
 	DeliveredWhen func(expr string, a provider.Answer) (bool, error)
