@@ -16,6 +16,7 @@ package store
 //	    have arrived since
 //	n:<delivery>  tries of a delivery
 //	x:<delivery>  memo of its last try, while it is tried again
+//	k   what the last settlement captured of the resource, for later deliveries
 //
 // A member is "<run>:<version>:<delivery>:<l|e><seconds>", see entry: ordering
 // latest or every, and the time limit of its request.

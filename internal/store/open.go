@@ -22,7 +22,7 @@ import (
 // The answer is {kind, when the bucket is due again, the time, number of
 // superseded members, those members…} and for the kind "lease" also {fence,
 // member, end of the lease, tries before this one, confirming, hash of the
-// last delivered request, memo of the try before}.
+// last delivered request, memo of the try before, what was captured}.
 var openScript = newScript("open", `
 local b = {name = ARGV[1], buckets = KEYS[1], due = KEYS[2], target = KEYS[3], inflight = KEYS[4],
   cap = tonumber(ARGV[3]), threshold = tonumber(ARGV[4])}
@@ -106,7 +106,7 @@ redis.call('ZADD', b.inflight, int(n + lease), name)
 local shows = ''
 if last_hash and ambiguous ~= '1' then shows = last_hash end
 local memo = tries > 0 and redis.call('HGET', lane, 'x:' .. delivery(member)) or ''
-return answer('lease', int(fence), member, int(n + lease), int(tries), member == confirm and '1' or '0', shows, memo)
+return answer('lease', int(fence), member, int(n + lease), int(tries), member == confirm and '1' or '0', shows, memo, redis.call('HGET', lane, 'k') or '')
 `)
 
 // open leases the entry of a lane, or returns nil when there is nothing to
@@ -147,7 +147,7 @@ func (s *Store) open(ctx context.Context, sp spot) (*bridge.Lease, error) {
 // lease adds the delivery to what was opened.
 func (s *Store) lease(ctx context.Context, sp spot, o opened) (*bridge.Lease, error) {
 	l := bridge.Lease{
-		Partition: sp.partition, Member: o.member, Fence: o.fence, Tries: o.tries, Confirming: o.confirming, UntilMS: o.until, Memo: o.memo,
+		Partition: sp.partition, Member: o.member, Fence: o.fence, Tries: o.tries, Confirming: o.confirming, UntilMS: o.until, Memo: o.memo, Captured: o.captured,
 	}
 	id := deliveryOf(sp.partition, o.member)
 	p, err := s.rendering(ctx, s.keyspace.in(sp.partition), id)
@@ -157,7 +157,7 @@ func (s *Store) lease(ctx context.Context, sp spot, o opened) (*bridge.Lease, er
 		s.cfg.Log.Error("a queued delivery cannot be read", "delivery", id, "error", err)
 		l.Delivery = bridge.Delivery{ID: id, Lane: sp.lane, Bucket: sp.bucket}
 		if isGone(err) {
-			_, err = s.Settle(ctx, l, bridge.Settlement{Verdict: bridge.VerdictDead, Reason: err.Error()})
+			_, err = s.Settle(ctx, l, bridge.Settlement{Verdict: bridge.VerdictDead, Reason: err.Error(), Captured: l.Captured})
 			return nil, err
 		}
 		s.queue.sent(sp.key(), -1)

@@ -384,6 +384,7 @@ type opened struct {
 	confirming bool
 	lastHash   string // "" when unknown what the target shows
 	memo       string
+	captured   string
 }
 
 func parseOpened(reply []any) (opened, error) {
@@ -402,7 +403,8 @@ func parseOpened(reply []any) (opened, error) {
 		o.member = str(reply, at+1)
 		o.until, _ = strconv.ParseInt(str(reply, at+2), 10, 64)
 		o.tries, _ = strconv.Atoi(str(reply, at+3))
-		o.confirming, o.lastHash, o.memo = str(reply, at+4) == "1", str(reply, at+5), str(reply, at+6)
+		o.confirming, o.lastHash = str(reply, at+4) == "1", str(reply, at+5)
+		o.memo, o.captured = str(reply, at+6), str(reply, at+7)
 	}
 	return o, nil
 }
