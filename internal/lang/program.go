@@ -23,6 +23,10 @@ type frame struct {
 	stack []any // arguments of the calls that are being prepared
 	item  any   // of the condition that runs
 	index int64 // of item
+
+	// What most expressions need, to be allocated together with the frame.
+	varsRoom  [8]any
+	stackRoom [16]any
 }
 
 // located is an error in its place in the source.

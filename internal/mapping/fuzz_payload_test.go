@@ -118,7 +118,7 @@ func FuzzMapping(f *testing.F) {
 		if !reflect.DeepEqual(again.Events, res.Events) || again.Dedupe != res.Dedupe || again.Outcome != res.Outcome {
 			t.Fatalf("%s: the same request gave %+v and %+v", s.file, res, again)
 		}
-		if _, err := json.Marshal(s.m.Explain(s.input(body))); err != nil {
+		if _, err := json.Marshal(s.m.explain(again, rec)); err != nil {
 			t.Fatalf("%s: %v", s.file, err)
 		}
 	})
