@@ -9,7 +9,8 @@
 // The files by what they do: load*.go read the YAML; value.go, words.go and
 // list.go hold its compiled parts and evaluate them; decode.go finds the JSON
 // document of a request, apply.go makes the events, fields.go gives values
-// the kinds of package bridge, reply.go answers; suite*.go run the tests of a
+// the kinds of package bridge, reply.go answers; record.go notes what they do
+// and explain.go and eval.go put it into words; suite*.go run the tests of a
 // mapping.
 package mapping
 
