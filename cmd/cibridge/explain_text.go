@@ -47,7 +47,9 @@ func (t *explainText) table(indent string, rows [][]string) {
 		}
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
-	w.Flush()
+	if err := w.Flush(); err != nil {
+		panic(err) // never: it writes into memory
+	}
 	for line := range strings.Lines(b.String()) {
 		t.b.WriteString(indent + strings.TrimRight(line, " \n") + "\n")
 	}

@@ -34,7 +34,13 @@ func Parse(text []byte, maxDepth, maxTokens int) (*Doc, error) {
 	if bad := s.scan(); bad != fine {
 		return nil, s.explain(bad)
 	}
-	return &Doc{in: &document{json: unsafe.String(unsafe.SliceData(text), len(text)), nodes: slices.Clone(s.nodes), escaped: s.escaped}}, nil
+	both := &struct {
+		Doc
+		document
+	}{}
+	both.document = document{json: unsafe.String(unsafe.SliceData(text), len(text)), nodes: slices.Clone(s.nodes), escaped: s.escaped}
+	both.in = &both.document
+	return &both.Doc, nil
 }
 
 // Source returns the whole text that d is a part of.

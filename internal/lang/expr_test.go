@@ -133,6 +133,9 @@ func TestValues(t *testing.T) {
 		{`len(body.builds) + len("grün") + len(body.none)`, int64(7)},
 		{`body.type in ["end", "start"]`, true},
 		{`body.none in ["end"]`, false},
+		{`body.five in [1, 2.5, 5, true, nil]`, true},
+		{`body.none in [1, nil]`, true},
+		{`body.five in [body.none, body.five]`, true},
 		{`"five" in body`, true},
 		{`body.deep.list contains 2`, true},
 		// of an absent list there is nothing

@@ -23,6 +23,10 @@ type frame struct {
 	stack []any // arguments of the calls that are being prepared
 	item  any   // of the condition that runs
 	index int64 // of item
+
+	// What most expressions need, to be allocated together with the frame.
+	varsRoom  [8]any
+	stackRoom [16]any
 }
 
 // located is an error in its place in the source.
@@ -230,6 +234,13 @@ func (a *assembler) call(n *ast.CallNode) step {
 		}
 	}
 	run, args := natives[name], a.steps(n.Arguments)
+	if name == "§in" {
+		// The one place where a written list is only looked at. Elsewhere it
+		// may become a value, which its owner may change.
+		if list, ok := constantList(n.Arguments[1]); ok {
+			args[1] = constant(list)
+		}
+	}
 	return func(f *frame) (any, error) {
 		base := len(f.stack)
 		for _, arg := range args {
@@ -246,6 +257,31 @@ func (a *assembler) call(n *ast.CallNode) step {
 		}
 		return v, nil
 	}
+}
+
+// constantList returns a list of literals.
+func constantList(n ast.Node) ([]any, bool) {
+	list, ok := n.(*ast.ArrayNode)
+	if !ok {
+		return nil, false
+	}
+	out := make([]any, len(list.Nodes))
+	for i, item := range list.Nodes {
+		switch item := item.(type) {
+		case *ast.ConstantNode:
+			out[i] = item.Value
+		case *ast.StringNode:
+			out[i] = item.Value
+		case *ast.BoolNode:
+			out[i] = item.Value
+		case *ast.FloatNode:
+			out[i] = item.Value
+		case *ast.NilNode:
+		default:
+			return nil, false
+		}
+	}
+	return out, true
 }
 
 func (a *assembler) list(n *ast.ArrayNode) step {

@@ -1,6 +1,10 @@
 package lang
 
-import "github.com/expr-lang/expr/ast"
+import (
+	"errors"
+
+	"github.com/expr-lang/expr/ast"
+)
 
 // loop is a function with a condition, as it runs.
 type loop struct {
@@ -115,8 +119,9 @@ func (a *assembler) builtin(n *ast.BuiltinNode) step {
 			return nil, err
 		}
 		out, err := run(loop{list: v.([]any), body: body}, f)
-		if own, ok := err.(*fault); ok { // of the loop, and not of its condition
-			return nil, &located{own, n.Location()}
+		var placed *located // by the condition
+		if err != nil && !errors.As(err, &placed) {
+			err = &located{err, n.Location()}
 		}
 		return out, err
 	}

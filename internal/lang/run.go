@@ -60,9 +60,11 @@ func (r *Runner) Eval(e *Expr, roots []any) (res Result, err error) {
 	}
 	f := &r.frame
 	f.roots, f.run, f.stack = roots, run{times: &e.times, deadline: r.Deadline}, f.stack[:0]
-	if len(f.vars) < e.slots || f.vars == nil {
-		f.vars = make([]any, max(e.slots, 8))
-		f.stack = make([]any, 0, 16)
+	if f.vars == nil {
+		f.vars, f.stack = f.varsRoom[:], f.stackRoom[:0]
+	}
+	if len(f.vars) < e.slots {
+		f.vars = make([]any, e.slots)
 	}
 	defer func() {
 		if p := recover(); p != nil {

@@ -220,9 +220,10 @@ func (u *unreadNode) child(name string) *unreadNode {
 	return c
 }
 
+// collect counts n into u and reports whether something in it was read.
 func (t *Trace) collect(u *unreadNode, n int32, read bool) bool {
 	read = read || t.used[n]
-	any := read
+	some := read
 	list := t.in.kind(n) == '['
 	for i := range t.in.inside(n) {
 		name := "#"
@@ -231,14 +232,14 @@ func (t *Trace) collect(u *unreadNode, n int32, read bool) bool {
 		}
 		c := u.child(name)
 		before := c.values
-		any = t.collect(c, i, read) || any
+		some = t.collect(c, i, read) || some
 		u.values += c.values - before
 	}
 	if t.in.nodes[n].next == n+1 {
 		u.values++
 	}
-	u.read, u.whole = u.read || any, u.whole || read
-	return any
+	u.read, u.whole = u.read || some, u.whole || read
+	return some
 }
 
 func (u *unreadNode) list(path string, out *[]Unread) {

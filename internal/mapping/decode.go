@@ -102,7 +102,7 @@ func (s *state) unwrap(step decodeStep) {
 		return
 	}
 	found := step.path.Find(s.body)
-	if found.IsObject() && step.kind == "unwrap" {
+	if found.IsObject() {
 		s.body = found
 		return
 	}

@@ -128,7 +128,11 @@ type ExplainedItem struct {
 // panics.
 func (m *Mapping) Explain(in Input) Explanation {
 	rec := &recorder{}
-	res := m.apply(in, rec)
+	return m.explain(m.apply(in, rec), rec)
+}
+
+// explain puts a result and the notes of its recorder into words.
+func (m *Mapping) explain(res Result, rec *recorder) Explanation {
 	out := Explanation{
 		Mapping: m.Name, Title: m.Title, File: m.File, Outcome: res.Outcome, Reason: res.Reason, Problem: res.Problem, Warnings: res.Warnings,
 		Takes: len(res.Events) > 0 || res.event != nil && res.Outcome != bridge.Rejected,

@@ -118,7 +118,7 @@ func FuzzMapping(f *testing.F) {
 		if !reflect.DeepEqual(again.Events, res.Events) || again.Dedupe != res.Dedupe || again.Outcome != res.Outcome {
 			t.Fatalf("%s: the same request gave %+v and %+v", s.file, res, again)
 		}
-		if _, err := json.Marshal(s.m.Explain(s.input(body))); err != nil {
+		if _, err := json.Marshal(s.m.explain(again, rec)); err != nil {
 			t.Fatalf("%s: %v", s.file, err)
 		}
 	})
@@ -128,7 +128,7 @@ func FuzzMapping(f *testing.F) {
 var oddValues = []any{
 	absent{}, nil, "", "x", true, json.Number("0"), json.Number("-1"), json.Number("1.5"), json.Number("9223372036854775808"), json.Number("1e400"),
 	[]any{}, map[string]any{}, []any{nil, "a", []any{}}, map[string]any{"": nil, "a.b": []any{}}, "2026-13-45T99:99:99Z", "1770801242", "\x00\u2028\ufffd",
-	strings.Repeat("long ", 8000), slices.Repeat([]any{map[string]any{"name": "n", "id": json.Number("1")}}, 1100), "refs/heads/", "{\"a\":1}", "..%2f/",
+	strings.Repeat("long ", 8000), slices.Repeat([]any{"n"}, 1100), "refs/heads/", "{\"a\":1}", "..%2f/",
 }
 
 type absent struct{}
@@ -146,7 +146,7 @@ func edited(body []byte, edits []byte) []byte {
 		}
 		return body
 	}
-	for ; len(edits) >= 3; edits = edits[3:] {
+	for n := 0; len(edits) >= 3 && n < 4; edits, n = edits[3:], n+1 { // few, for they take longer than the mapping
 		at := (int(edits[0])<<8 | int(edits[1])) % max(count(doc), 1)
 		doc = replaced(doc, &at, oddValues[int(edits[2])%len(oddValues)])
 	}

@@ -7,12 +7,13 @@
 // this package.
 //
 // The files by what they do: load*.go read the YAML; value.go, words.go and
-// list.go hold its compiled parts and evaluate them; warn*.go find what is right
-// but doubtful; decode.go finds the JSON
-// document of a request, apply.go makes the events, fields.go gives values
-// the kinds of package bridge, reply.go answers; suite*.go run the tests of a
-// mapping and coverage.go says what they reach; schema*.go describe the
-// language for editors, draft*.go write a first mapping from payloads.
+// list.go hold its compiled parts and evaluate them; warn*.go find what is
+// right but doubtful; decode.go finds the JSON document of a request, apply.go
+// makes the events, fields.go gives values the kinds of package bridge,
+// reply.go answers; record.go notes what they do and explain.go and eval.go put
+// it into words; suite*.go run the tests of a mapping and coverage.go says what
+// they reach; schema*.go describe the language for editors, draft*.go write a
+// first mapping from payloads.
 package mapping
 
 import (

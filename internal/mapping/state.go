@@ -23,6 +23,7 @@ type state struct {
 	runner    lang.Runner
 	lets      []letValue
 	names     []any // values of the names of the expressions that are being evaluated
+	room      [16]any
 	warnings  []string
 	truncated bool           // a warning says that a list was cut
 	extra     map[string]any // what a reply sees besides
@@ -49,7 +50,7 @@ func (s *state) root() where { return where{doc: s.body} }
 func (s *state) run(e *expression, w where) (any, error) {
 	if s.runner.Deadline.IsZero() {
 		s.runner.Deadline = time.Now().Add(budget)
-		s.names = make([]any, 0, 16)
+		s.names = s.room[:0]
 	}
 	// One stack for all expressions: a let is evaluated while the names of the
 	// expression that needs it are collected.
