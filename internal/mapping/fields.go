@@ -115,11 +115,25 @@ func (c coercion) text(x any) (any, string) {
 // cutAny is cut for a text that comes from x. It returns x itself where it can:
 // a string that becomes an any is an allocation, and there are many.
 func (c coercion) cutAny(x any, text string) any {
-	cut := c.cut(text)
-	if _, ok := x.(string); ok && len(cut) == len(text) && cut == text {
+	cut := c.s.own(c.cut(text))
+	if _, ok := x.(string); ok && !c.s.copies() && len(cut) == len(text) && cut == text {
 		return x
 	}
 	return cut
+}
+
+// ownAbove is the size of a body from which on its texts are copied. They lie
+// in the body, and a run that keeps one of them would keep all of it.
+const ownAbove = 16 << 10
+
+func (s *state) copies() bool { return len(s.in.Request.Body) > ownAbove }
+
+// own returns a text that may be kept.
+func (s *state) own(text string) string {
+	if s.copies() {
+		return strings.Clone(text)
+	}
+	return text
 }
 
 func (c coercion) cut(text string) string {
@@ -143,6 +157,9 @@ func (c coercion) capped(v any) any {
 	case string:
 		return c.cutAny(v, x)
 	case map[string]any:
+		if c.s.copies() {
+			return c.copied(x)
+		}
 		for k := range x {
 			x[k] = c.capped(x[k])
 		}
@@ -157,6 +174,15 @@ func (c coercion) capped(v any) any {
 		}
 	}
 	return v
+}
+
+// copied is capped for an object whose names are not to be kept.
+func (c coercion) copied(x map[string]any) map[string]any {
+	out := make(map[string]any, len(x))
+	for k, v := range x {
+		out[strings.Clone(k)] = c.capped(v)
+	}
+	return out
 }
 
 // number returns an int64 for a whole number, in figures or as text; another
@@ -176,7 +202,7 @@ func (c coercion) number(x any) (any, string) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil && text[0] != '+' && (text[0] != '0' || text == "0") {
 		return n, ""
 	}
-	return c.cut(text), ""
+	return c.s.own(c.cut(text)), ""
 }
 
 func truth(x any) (any, string) {

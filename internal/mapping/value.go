@@ -398,7 +398,7 @@ func (k *key) join(parts []*value, s *state, w where) (joined string, absent *va
 		case !ok:
 			return "", nil, &fault{code: CodeExpression, at: p.at, name: k.name, message: last(k.name) + " needs one value, found " + describe(x)}
 		}
-		texts = append(texts, keyText(text))
+		texts = append(texts, s.own(keyText(text)))
 	}
 	return bridge.JoinKey(texts...), nil, nil
 }
