@@ -95,6 +95,7 @@ func agrees(t *testing.T, where string, in Input, got ExplainedEvent, want bridg
 const explainMapping = `version: 1
 name: acme
 receive: {auth: [key]}
+dedupe: [no, type]
 events:
   - name: end
     match: {body: {type: [end]}, all: ['=body.no > 1']}
@@ -151,7 +152,7 @@ func TestExplainSteps(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", name, got, want)
 		}
 	}
-	if byName["title"].From != "title" || byName["title"].Line != 12 || byName["title"].File != "m/0.yaml" {
+	if byName["title"].From != "title" || byName["title"].Line != 13 || byName["title"].File != "m/0.yaml" {
 		t.Errorf("title comes from %+v", byName["title"])
 	}
 	if ev.RunKey.Value != "shop/7" || len(ev.RunKey.Parts) != 2 || ev.RunKey.Parts[1].Path != "no" {
@@ -183,6 +184,10 @@ func TestExplainWhyNot(t *testing.T) {
 		if len(x.Tried) != 1 || x.Tried[0].Why != tc.why || x.Reason != tc.reason || x.Tried[0].Takes != (tc.why == "") {
 			t.Errorf("%s: got %+v and %q, want %q and %q", tc.body, x.Tried, x.Reason, tc.why, tc.reason)
 		}
+	}
+	// The key is asked for twice when an event fails: its steps are those of once.
+	if k := explainOf(t, `{"type":"end","no":2}`).Dedupe; k.Value != "2/end" || len(k.Parts) != 2 || len(k.Parts[0].Steps) != 1 {
+		t.Errorf("the dedupe key is %+v", k)
 	}
 	if x := explainOf(t, `{`); len(x.Tried) > 0 || x.Problem == nil || x.Problem.Code != CodeBadJSON || x.Dedupe.Value == "" {
 		t.Errorf("no JSON: got %+v", x)
