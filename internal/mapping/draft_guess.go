@@ -258,11 +258,16 @@ func (e *draftEvent) kind() string {
 func (e *draftEvent) guessRunKey(leaves []*leaf) *leaf {
 	e.keyNote = "which run it is: the same in all its requests, and in no other run"
 	leaves = slices.DeleteFunc(slices.Clone(leaves), func(l *leaf) bool { return !l.everywhere(len(e.payloads)) })
-	if l := pick(leaves, guess{names: runKeyNames, not: runKeyNot, looks: looksLikeID}, "", nil); l != nil && !isNumberOnly(l) {
-		e.runKey = []string{yamlText(l.path)}
-		return l
+	var l *leaf
+	for _, not := range [][]string{runKeyNot, ofJobs} {
+		if l := pick(leaves, guess{names: runKeyNames, not: not, looks: looksLikeID}, "", nil); l != nil && !isNumberOnly(l) {
+			e.runKey = []string{yamlText(l.path)}
+			return l
+		}
+		if l = pick(leaves, guess{names: append(slices.Clone(runNumberNames), "=build", "=run", "=execution"), not: not, looks: looksWhole}, "", nil); l != nil {
+			break
+		}
 	}
-	l := pick(leaves, guess{names: append(slices.Clone(runNumberNames), "=build", "=run", "=execution"), not: runKeyNot, looks: looksWhole}, "", nil)
 	if l == nil {
 		e.runKey, e.keyNote = []string{eachRequest}, "nothing looks like the id of a run, so each request is a run of its own"
 		return nil

@@ -44,8 +44,11 @@ var (
 		"workflow run id", "pipeline run id", "job run id", "run id", "build id", "pipeline execution id", "execution id", "run uuid", "build uuid",
 		"pipeline id", "workflow id", "deployment id", "object attributes id", "job id", "task id", "uuid", "guid", "=id", "run", "build", "execution",
 	}
-	runNumberNames = []string{"build number", "run number", "pipeline number", "execution number", "build no", "build num", "=number", "=no", "=num", "=iid", "number"}
+	runNumberNames = []string{"build number", "run number", "pipeline number", "execution number", "build no", "build num", "=number", "=no", "=num", "=iid", "=seq", "number"}
 	runKeyNot      = slices.Concat(older, people, code, requests, machinery)
+	// ofJobs is runKeyNot for tools that call their runs jobs or tasks: they have
+	// nothing else.
+	ofJobs = slices.DeleteFunc(slices.Clone(runKeyNot), func(w string) bool { return w == "job" || w == "task" })
 )
 
 var statusNames = []string{
@@ -138,7 +141,7 @@ func inStatusTable(word string) bool {
 var atGuess = guess{
 	field: "at", looks: looksLikeTime, not: slices.Concat(older, people, code, requests),
 	names: []string{
-		"updated at", "changed at", "=changed", "event time", "event timestamp", "occurred at", "sent at", "notified at", "=timestamp", "=time", "=date", "=updated",
+		"updated at", "changed at", "=changed", "event time", "event timestamp", "occurred at", "sent at", "notified at", "=timestamp", "=time", "=ts", "=date", "=updated",
 		"finished at", "completed at", "ended at", "end time", "=finished", "=ended", "started at", "start time", "=started", "created at", "=created", "timestamp",
 	},
 	note: "when it happened",
@@ -172,7 +175,7 @@ var fieldGuesses = []guess{
 	{field: "actor.name", looks: looksLikeText, not: []string{"commit", "merge"}, names: []string{"actor name", "user display name", "user full name", "user name", "triggered by name", "triggered by"}, note: "who started it"},
 	{field: "actor.email", looks: looksLikeEmail, not: []string{"commit", "merge"}, names: []string{"actor email", "user email", "triggered by email", "=email"}, note: "who started it"},
 	{field: "repo.url", looks: looksLikeRepo, not: older, note: "an address of the repository",
-		names: []string{"repository html url", "repository web url", "repository url", "repo url", "clone url", "git http url", "project web url", "git url", "scm url", "remote url", "ssh url", "=repository", "=repo", "repository", "repo", "=git"}},
+		names: []string{"repository html url", "repository web url", "repository url", "repo url", "clone url", "git http url", "project web url", "git url", "scm url", "remote url", "ssh url", "=remote", "=repository", "=repo", "repository", "repo", "=git"}},
 	{field: "repo.full_name", looks: func(n *jsonNode) bool { return looksLikeText(n) && fullName.MatchString(n.text) }, not: older, note: "owner/name",
 		names: []string{"repository full name", "repo full name", "path with namespace", "=full name", "repository slug", "repo slug", "=repository", "=repo"}, when: func(e *draftEvent) bool { return !e.sets("repo.url") }},
 	{field: "commit.sha", looks: looksLikeSHA, not: older, inList: true, note: "hex digits",

@@ -213,7 +213,25 @@ func (x explainer) event(m made) ExplainedEvent {
 	}
 	out.describe(e)
 	out.Fields = x.fields(e.fields, ev.Fields, x.rec.body)
+	out.tooEarly(ev.Status)
 	return out
+}
+
+// tooEarly says of the times that were found and left out that the run has not
+// come that far.
+func (out *ExplainedEvent) tooEarly(status bridge.Status) {
+	for i, f := range out.Fields {
+		n := len(f.Steps)
+		if f.Value != nil || n == 0 || f.Steps[n-1].Value == nil {
+			continue
+		}
+		switch {
+		case !status.Terminal() && (f.Name == "finished_at" || f.Name == "duration_ms"):
+			out.Fields[i].Why = "it counts when the run is over"
+		case status == bridge.Queued && f.Name == "started_at":
+			out.Fields[i].Why = "it counts when the run has started"
+		}
+	}
 }
 
 // describe says where the values come from that the mapping does not name.

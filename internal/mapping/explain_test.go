@@ -247,3 +247,33 @@ events: [{name: a, run_key: =two}]
 		t.Errorf("an unknown word: got %+v", got)
 	}
 }
+
+// A time that is in the payload and not in the event is explained.
+func TestExplainTooEarly(t *testing.T) {
+	set, problems := Load([]File{{Name: "a.yaml", Data: []byte(`version: 1
+name: a
+receive: {auth: [key]}
+events:
+  - name: run
+    run_key: id
+    status: {path: state, map: {wait: queued, ok: succeeded}}
+    fields: {started_at: from, finished_at: to, duration_ms: took}
+`)}})
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	for state, want := range map[string]string{
+		"wait": "started_at: it counts when the run has started; finished_at: it counts when the run is over; duration_ms: it counts when the run is over; ",
+		"ok":   "started_at: ; finished_at: ; duration_ms: ; ",
+	} {
+		body := `{"id":1,"state":"` + state + `","from":"2026-02-11T09:14:02Z","to":"2026-02-11T09:14:03Z","took":1000}`
+		x := set.Get("a").Explain(Input{Request: &bridge.Request{ID: "evt_1", Source: "s", Mapping: "a", Body: []byte(body)}})
+		var got string
+		for _, f := range x.Events[0].Fields {
+			got += f.Name + ": " + f.Why + "; "
+		}
+		if got != want {
+			t.Errorf("%s: %s\nwant %s", state, got, want)
+		}
+	}
+}
