@@ -140,17 +140,6 @@ func sortedNames(m map[string]string) []string {
 	return names
 }
 
-// printable replaces what a terminal would obey: a provider's answer may hold
-// anything.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 {
-			return '�'
-		}
-		return r
-	}, s)
-}
-
 func curlDelivery(f *clientFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "curl ID", Short: "print the request as a shell command", Args: cobra.ExactArgs(1),

@@ -287,6 +287,28 @@ func TestGitLabRetryTurnsGreen(t *testing.T) {
 	}
 }
 
+// TestGitLabStaysInOnePipeline makes a new pipeline for the commit between two
+// states: the second one goes where the first is.
+func TestGitLabStaysInOnePipeline(t *testing.T) {
+	s := newStack(t)
+	s.application("gitlab", s.forge.url)
+	s.hook(map[string]any{"name": "ci", "profile": "gitlab", "context": "ci/build"})
+	sha, key := shaOf(t.Name()), s.key("codenow")
+	post := func(event, more string) {
+		s.post(sent{"/ci/webhook", map[string]string{"X-Codenow-Api-Key": key}, fmt.Sprintf(`{"type":"codenow.ci.%s.event","pipelineId":"b1",%s}`, event, more)})
+		s.settled(20 * time.Second)
+	}
+	post("start", `"componentId":"shop","buildVersion":"1"`)
+	post("result", `"payload":[{"type":"git-revision","version":"v1","repositoryUrl":"https://gitlab.com/acme/shop","branch":"main","commitSha":"`+sha+`"}]`)
+	if status, answer, err := request("POST", s.forge.url+"/_forge/pipelines", nil, []byte(`{"repository":"acme/shop","sha":"`+sha+`"}`)); status != 204 || err != nil {
+		t.Fatalf("forge: %d %v %s", status, err, answer)
+	}
+	post("end", `"result":"FAILED"`)
+	if got := s.commits()[sha]; len(got) != 1 || !slices.Equal(statesOf(got, "ci/build"), []string{"running", "failed"}) {
+		t.Errorf("the commit shows %+v", got)
+	}
+}
+
 // TestSEIVariants posts every body that real SEI clients send.
 func TestSEIVariants(t *testing.T) {
 	s := newStack(t)

@@ -86,6 +86,24 @@ run_key: id
 events: [{name: build, status: {value: succeeded}}]
 ---
 version: 1
+name: draft
+receive: {auth: [http-signature]}
+run_key: id
+events: [{name: build, status: {value: succeeded}, fields: {labels.signed: '=request.signed_at', labels.proof: '=header.signature'}}]
+---
+version: 1
+name: bearer
+receive: {auth: [{token: {header: Authorization, prefix: "Bearer "}}]}
+run_key: id
+events: [{name: build, status: {value: succeeded}}]
+---
+version: 1
+name: apart
+receive: {auth: [{hmac: {header: X-Slack-Signature, prefix: v0=, timestamp: X-Slack-Request-Timestamp, message: "v0:{timestamp}:{body}"}}]}
+run_key: id
+events: [{name: build, status: {value: succeeded}}]
+---
+version: 1
 name: form
 receive: {auth: [none], decode: {form: payload}}
 run_key: id
@@ -176,7 +194,7 @@ func newRig(t *testing.T, change func(c *Config)) *rig {
 	r.secret("gitlab", gitlabToken)
 	r.secret("basic", "ci:long enough")
 	r.secret("query", "a ticket of some length")
-	for _, name := range []string{"stamped", "picked", "encoded"} {
+	for _, name := range []string{"stamped", "picked", "encoded", "draft", "bearer", "apart"} {
 		r.secret(name, bridge.Secret(name+" secret"))
 	}
 	r.secret("standard", standardSecret)
