@@ -169,6 +169,9 @@ const (
 // Settlement closes a lease.
 type Settlement struct {
 	Verdict Verdict
+	// Outcome is what the attempt came to, for logs and counters: delivered,
+	// transient, throttled, credential, permanent, …
+	Outcome string
 	Reason  string // for people: "201 Created", "503 Service Unavailable, retried in 2s"
 	DelayMS int64  // before the next try, for VerdictRetry
 	// Ambiguous reports that the request may have been applied although no

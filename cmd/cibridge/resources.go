@@ -146,23 +146,6 @@ func newEvents() *cobra.Command {
 	}.command(&clientFlags{})
 }
 
-func newDeliveries() *cobra.Command {
-	var f clientFlags
-	redeliver := &cobra.Command{Use: "redeliver ID", Short: "send one again", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-		if err := f.client().call(cmd.Context(), http.MethodPost, "/api/v1/deliveries/"+url.PathEscape(args[0])+"/redeliver", nil, nil); err != nil {
-			return err
-		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s: queued\n", args[0])
-		return nil
-	}}
-	return resource{
-		use: "deliveries", short: "what went out: list, get, redeliver", path: "/api/v1/deliveries", paged: true, get: true,
-		columns: []string{"id", "state", "hook", "run", "status", "tries", "reason", "updated=updated_at"},
-		filters: []string{"state", "hook", "run"},
-		empty:   "no deliveries yet",
-	}.command(&f, redeliver)
-}
-
 func newSources() *cobra.Command {
 	var f clientFlags
 	var in struct {

@@ -81,7 +81,8 @@ type try struct {
 	attempt   bridge.Attempt
 	began     time.Time
 	ambiguous bool
-	captured  string // what the lane keeps
+	captured  string        // what the lane keeps
+	rest      time.Duration // of the whole bucket: the answer used up its rate limit
 }
 
 // verdict is what a try came to, before the tables say what follows.
@@ -167,6 +168,7 @@ func (t *try) record(x exchange) {
 		t.attempt.Body += "… (not read to its end)"
 	}
 	t.ambiguous = x.WroteRequest && x.Status == 0
+	t.rest = provider.Exhausted(x.Answer)
 }
 
 // text returns what is kept of a body. Secrets are masked before it is cut:
@@ -261,8 +263,8 @@ func (t *try) settle(v verdict) bridge.Settlement {
 	t.attempt.DurationMS = now.Sub(t.began).Milliseconds()
 	t.attempt.Verdict, t.attempt.Reason = next.verdict, reason
 	return bridge.Settlement{
-		Verdict: next.verdict, Reason: reason, Ambiguous: t.ambiguous, TargetFailed: v.down,
-		DelayMS: next.delay.Milliseconds(), ParkMS: next.hold.Milliseconds(),
+		Verdict: next.verdict, Outcome: string(v.kind), Reason: reason, Ambiguous: t.ambiguous, TargetFailed: v.down,
+		DelayMS: next.delay.Milliseconds(), ParkMS: max(next.hold, t.rest).Milliseconds(),
 		Memo: t.memo.String(), Captured: t.captured, Attempt: t.attempt,
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"cibridge/bridge"
 	"cibridge/internal/provider"
 )
@@ -78,6 +80,8 @@ type Config struct {
 	// Defaults to 2 s and longer up to 8 h, 17 hours in all.
 	Backoff []time.Duration
 	Log     *slog.Logger // defaults to slog.Default()
+	// Metrics gets the counters of attempts. When nil, nobody sees them.
+	Metrics prometheus.Registerer
 }
 
 // Dispatcher sends deliveries. Create one with [New].
@@ -86,6 +90,7 @@ type Dispatcher struct {
 	guard  *guard
 	client *client
 	outage outage
+	counts *metrics
 	// freed is signalled when a lease was settled: its lane or bucket may
 	// have more to do.
 	freed chan struct{}
@@ -116,6 +121,7 @@ func New(cfg Config) *Dispatcher {
 		guard:  g,
 		client: newClient(g),
 		outage: outage{log: cfg.Log},
+		counts: newMetrics(cfg.Metrics),
 		freed:  make(chan struct{}, 1),
 	}
 }
@@ -260,6 +266,7 @@ func (d *Dispatcher) settle(ctx context.Context, lease bridge.Lease, s bridge.Se
 			return nil
 		}
 		d.logSettled(lease, s)
+		d.counts.settled(s)
 		if d.cfg.Settled != nil {
 			d.cfg.Settled(lease, s)
 		}
@@ -314,12 +321,16 @@ func (d *Dispatcher) leaseEnd(lease bridge.Lease, picked time.Time) time.Time {
 	return picked.Add(d.timeout(lease) + d.cfg.LeaseMargin)
 }
 
+// logSettled writes one line for an attempt, with every fact of it and nothing
+// of what was sent or answered but the reason.
 func (d *Dispatcher) logSettled(lease bridge.Lease, s bridge.Settlement) {
-	level := slog.LevelInfo
+	level, dl, a := slog.LevelInfo, lease.Delivery, s.Attempt
 	if s.Verdict == bridge.VerdictDead {
 		level = slog.LevelWarn
 	}
 	d.cfg.Log.Log(context.Background(), level, "delivery "+string(s.Verdict),
-		"delivery", lease.Delivery.ID, "run", lease.Delivery.Run, "hook", lease.Delivery.Hook,
-		"method", s.Attempt.Method, "url", s.Attempt.URL, "reason", s.Reason, "ms", s.Attempt.DurationMS)
+		"delivery", dl.ID, "run", dl.Run, "hook", dl.Hook, "attempt", a.ID, "try", lease.Tries+1,
+		"outcome", s.Outcome, "status", a.Status, "reason", s.Reason,
+		"method", a.Method, "url", a.URL, "remote", a.Remote, "ms", a.DurationMS,
+		"next_ms", s.DelayMS, "bucket_rests_ms", s.ParkMS, "ambiguous", s.Ambiguous, "target_failed", s.TargetFailed)
 }

@@ -223,3 +223,29 @@ func FuzzClassify(f *testing.F) {
 		}
 	})
 }
+
+func TestExhausted(t *testing.T) {
+	at := time.Unix(1_700_000_000, 0)
+	for _, tt := range []struct {
+		header map[string]string
+		want   time.Duration
+	}{
+		{map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1700000090"}, 90 * time.Second},
+		{map[string]string{"RateLimit-Remaining": "0", "RateLimit-Reset": "30", "Retry-After": "5"}, 30 * time.Second},
+		{map[string]string{"X-RateLimit-Remaining": "1", "X-RateLimit-Reset": "1700000090"}, 0},
+		{map[string]string{"X-RateLimit-Remaining": "0"}, 0},
+		{map[string]string{"Retry-After": "5"}, 0},
+		{nil, 0},
+	} {
+		h := http.Header{}
+		for k, v := range tt.header {
+			h.Set(k, v)
+		}
+		if tt.header == nil {
+			h = nil
+		}
+		if got := Exhausted(Answer{Status: 201, Header: h, At: at}); got != tt.want {
+			t.Errorf("%v: %v, want %v", tt.header, got, tt.want)
+		}
+	}
+}
