@@ -59,8 +59,8 @@ func (g *target) last() (*http.Request, string, int) {
 	return g.got[n-1], g.bodies[n-1], n
 }
 
-// operator runs a command against the server as an operator does.
-func (s *stack) operator(want int, args ...string) string {
+// cli runs a command against the server as an operator does.
+func (s *stack) cli(want int, args ...string) string {
 	s.t.Helper()
 	var out, errs bytes.Buffer
 	args = append(args, "--server", s.serve.url, "--token", adminToken)
@@ -85,7 +85,7 @@ func TestDeadLetters(t *testing.T) {
 	var dead list[struct{ ID, State string }]
 	find := func(args ...string) int {
 		t.Helper()
-		if err := json.Unmarshal([]byte(s.operator(0, append([]string{"deliveries", "list", "--json"}, args...)...)), &dead); err != nil {
+		if err := json.Unmarshal([]byte(s.cli(0, append([]string{"deliveries", "list", "--json"}, args...)...)), &dead); err != nil {
 			t.Fatal(err)
 		}
 		return len(dead.Items)
@@ -109,7 +109,7 @@ func TestDeadLetters(t *testing.T) {
 		t.Errorf("the metrics do not count it:\n%s", metrics)
 	}
 
-	shown := s.operator(0, "deliveries", "get", id)
+	shown := s.cli(0, "deliveries", "get", id)
 	for _, want := range []string{
 		id + "  dead\n", "because    400 Bad Request", "attempt 1 of 1, 20", ": dead\n", "> Authorization: Bearer ***", `> {"`, "< 400 Bad Request", `< {"message":"as the test says"}`,
 	} {
@@ -118,7 +118,7 @@ func TestDeadLetters(t *testing.T) {
 		}
 	}
 	first, body, n := g.last()
-	command := s.operator(0, "deliveries", "curl", id)
+	command := s.cli(0, "deliveries", "curl", id)
 	if strings.Contains(shown+command, forgeToken) {
 		t.Errorf("the token is shown:\n%s%s", shown, command)
 	}
@@ -134,17 +134,17 @@ func TestDeadLetters(t *testing.T) {
 	}
 
 	many := []string{"deliveries", "redeliver", "--hook", hook.ID, "--since", "2h"}
-	if out := s.operator(0, append(many, "--dry-run")...); !strings.Contains(out, "would be: 1 redelivered, 0 superseded") {
+	if out := s.cli(0, append(many, "--dry-run")...); !strings.Contains(out, "would be: 1 redelivered, 0 superseded") {
 		t.Errorf("trial run:\n%s", out)
 	}
 	g.answer(201)
-	if out := s.operator(0, many...); !strings.Contains(out, "\n1 redelivered, 0 superseded, 0 pending, 0 gone\n") {
+	if out := s.cli(0, many...); !strings.Contains(out, "\n1 redelivered, 0 superseded, 0 pending, 0 gone\n") {
 		t.Errorf("redeliver:\n%s", out)
 	}
 	delivered := func(id string) {
 		t.Helper()
 		eventually(t, 20*time.Second, func() error {
-			if out := s.operator(0, "deliveries", "get", id); !strings.HasPrefix(out, id+"  delivered\n") {
+			if out := s.cli(0, "deliveries", "get", id); !strings.HasPrefix(out, id+"  delivered\n") {
 				return fmt.Errorf("%s", out)
 			}
 			return nil
@@ -167,10 +167,10 @@ func TestDeadLetters(t *testing.T) {
 		}
 		return nil
 	})
-	if out := s.operator(exitServer, "deliveries", "redeliver", id, "dlv_00nothing"); !strings.Contains(out, "answered 409") || !strings.Contains(out, "is superseded") || !strings.Contains(out, "answered 404") {
+	if out := s.cli(exitServer, "deliveries", "redeliver", id, "dlv_00nothing"); !strings.Contains(out, "answered 409") || !strings.Contains(out, "is superseded") || !strings.Contains(out, "answered 404") {
 		t.Errorf("redeliver of a stale state: %s", out)
 	}
-	if out := s.operator(0, "deliveries", "redeliver", id, "--force"); out != id+": queued\n" {
+	if out := s.cli(0, "deliveries", "redeliver", id, "--force"); out != id+": queued\n" {
 		t.Errorf("by force: %s", out)
 	}
 	eventually(t, 20*time.Second, func() error {
@@ -179,8 +179,8 @@ func TestDeadLetters(t *testing.T) {
 		}
 		return nil
 	})
-	s.operator(exitUsage, "deliveries", "redeliver")
-	s.operator(exitUsage, "deliveries", "redeliver", id, "--since", "2h")
+	s.cli(exitUsage, "deliveries", "redeliver")
+	s.cli(exitUsage, "deliveries", "redeliver", id, "--since", "2h")
 }
 
 // TestHangingHookIsToldOf: whoever creates the hook for started and forgets the

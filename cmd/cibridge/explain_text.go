@@ -390,8 +390,8 @@ func clipped(s string, most int) string {
 	return string([]rune(s)[:most-1]) + "…"
 }
 
-// printable replaces what could drive a terminal: a payload is written by
-// strangers.
+// printable replaces what could drive a terminal: payloads and the answers of
+// providers are written by strangers.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {

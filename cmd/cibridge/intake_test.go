@@ -84,8 +84,8 @@ func (s *stack) generation(n int64) ready {
 	return s.readyWhen(fmt.Sprintf("at generation %d", n), func(r ready) bool { return r.Mappings.Generation == n && r.Mappings.LastError == nil })
 }
 
-// cli runs a command against the server.
-func (s *stack) cli(args ...string) (out string, code int) {
+// ends runs a command against the server and returns what it wrote and how it ended.
+func (s *stack) ends(args ...string) (out string, code int) {
 	s.t.Helper()
 	path, err := program()
 	if err != nil {
@@ -148,7 +148,7 @@ func TestServeReloads(t *testing.T) {
 	}
 	wants(fmt.Sprint(broken.Reasons), "generation 2 stays", "mappings/acme.yaml:8:1: unknown key")
 	wants(post("/in/acme"), `200 {"set":"two"}`)
-	out, code := s.cli("mappings", "list")
+	out, code := s.ends("mappings", "list")
 	wants(out, "acme ", "token", "POST /acme/v2", "mappings/acme.yaml", "Acme CI", "github-actions.yaml", "generation 2, loaded ", "Newer files are not in use",
 		"mappings/acme.yaml:8:1", `8 | runkey: id`, "did you mean \"run_key\"?")
 	if code != exitFindings {
@@ -162,12 +162,12 @@ func TestServeReloads(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.generation(4)
-	out, code = s.cli("mappings", "list", "--json")
+	out, code = s.ends("mappings", "list", "--json")
 	wants(out, `"generation": 4`, `"name": "acme"`, `"tests": 2,`, `"file": "mappings/acme.yaml"`, `"last_error": null`)
 	if code != exitOK {
 		t.Errorf("exit code %d, want 0", code)
 	}
-	out, _ = s.cli("sources", "get", "acme")
+	out, _ = s.ends("sources", "get", "acme")
 	wants(out, `"https://ci.acme.example/acme/hook"`, `"https://ci.acme.example/in/acme"`)
 
 	writeFile(t, filepath.Join(dir, "mappings", "shop.yaml"), strings.NewReplacer("name: acme", "name: shop", "/acme/hook", "/shop/hook").Replace(acmeMapping))
@@ -283,7 +283,7 @@ func TestServeSaysWhatIsLost(t *testing.T) {
 	if want := `"msg":"a source receives nothing","source":"stored"`; !strings.Contains(s.serve.log.String(), want) {
 		t.Errorf("the log lacks %s", want)
 	}
-	if out, code := s.cli("mappings", "list"); code != exitOK || !strings.Contains(out, `source stored receives nothing: mapping "acme" is not loaded`) {
+	if out, code := s.ends("mappings", "list"); code != exitOK || !strings.Contains(out, `source stored receives nothing: mapping "acme" is not loaded`) {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 }

@@ -39,8 +39,8 @@ type system struct {
 	store    *store.Store
 	api      *api.Server
 	dispatch *dispatch.Dispatcher
-	alerts   *alerts
 	fetcher  *dispatch.Fetcher
+	alerts   *alerts
 	listener net.Listener
 	hup      chan os.Signal
 }
@@ -103,9 +103,9 @@ func storeConfig(cfg *config.Config, ring *seal.Ring, r *registry, log *slog.Log
 func (s *system) wire(profiles *provider.Profiles, set *mapping.Set) error {
 	a, r, cfg := adapter{s.store}, s.registry, s.cfg
 	allow := cfg.EgressAllow
+	s.fetcher = dispatch.NewFetcher(allow, version)
 	metrics := prometheus.NewRegistry()
 	s.alerts = newAlerts(s.store, r.hookName, cfg.Dispatch.Breaker.Alert, metrics, s.log)
-	s.fetcher = dispatch.NewFetcher(allow, version)
 	var err error
 	s.api, err = api.New(api.Config{
 		Commit: a, Registry: r, Keys: s.store, Runs: a, Ledger: a, Deliveries: a, Attempts: a,
@@ -146,8 +146,8 @@ func (s *system) serve(ctx context.Context) error {
 	dispatching, stopDispatch := context.WithCancel(context.WithoutCancel(ctx))
 	var dispatchErr error
 	work.Go(func() { dispatchErr = s.dispatch.Run(dispatching) })
-	work.Go(func() { s.alerts.watch(dispatching) })
 	work.Go(func() { s.files.watch(dispatching, s.hup) })
+	work.Go(func() { s.alerts.watch(dispatching) })
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(s.listener) }()
 

@@ -174,6 +174,12 @@ const (
 	standardSecret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
 )
 
+// someSecret is one of the form that a kind of authentication takes.
+var someSecret = map[string][]bridge.Secret{
+	"token": {"a secret that is long"}, "hmac": {"a secret that is long"}, "http-signature": {"a secret that is long"},
+	"basic": {"ci:long enough"}, "standard-webhooks": {standardSecret},
+}
+
 // newRig starts a server with the shipped mappings and the inline ones, each
 // with a source of the same name. change edits the configuration; nil keeps it.
 func newRig(t *testing.T, change func(c *Config)) *rig {
@@ -188,7 +194,7 @@ func newRig(t *testing.T, change func(c *Config)) *rig {
 	}
 	r := &rig{memory: newMemory(), t: t, log: &logBuffer{}, clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), keys: map[string]string{}}
 	for _, name := range set.Names() {
-		r.memory.snap.Sources = append(r.memory.snap.Sources, bridge.Source{ID: name, Mapping: name, ReadOnly: name == "codenow"})
+		r.memory.snap.Sources = append(r.memory.snap.Sources, bridge.Source{ID: name, Mapping: name, ReadOnly: name == "codenow", Secrets: someSecret[set.Get(name).Auth()[0].Kind]})
 	}
 	r.secret("github-actions", "an older secret", githubSecret)
 	r.secret("gitlab", gitlabToken)

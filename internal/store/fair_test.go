@@ -197,6 +197,26 @@ func TestBreakers(t *testing.T) {
 	})
 }
 
+// TestCaptured: what an answer says of a resource is there for later requests
+// to it, from any replica, until an answer says otherwise.
+func TestCaptured(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *backend) {
+		one, two := b.open(planner(toOneLane(bridge.Every))), b.open()
+		for _, status := range []bridge.Status{bridge.Queued, bridge.Running, bridge.Succeeded} {
+			commitTo(t, one, event("1", string(status), status))
+		}
+		const said = `{"pipeline_id":77}`
+		for i, want := range []string{"", said, ""} {
+			s := []*Store{one, two}[i%2]
+			l := nextOf(t, s)
+			if l.Captured != want {
+				t.Errorf("lease %d has captured %q, want %q", i, l.Captured, want)
+			}
+			settleWith(t, s, l, bridge.Settlement{Verdict: bridge.VerdictDelivered, Captured: []string{said, "", ""}[i], Attempt: attempt()})
+		}
+	})
+}
+
 // TestDeadHost counts: the lanes of a host that answers nothing take their few
 // places and then none, while every other lane is served.
 func TestDeadHost(t *testing.T) {

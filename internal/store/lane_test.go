@@ -455,30 +455,3 @@ func TestMemo(t *testing.T) {
 		}
 	})
 }
-
-// What was captured of a resource comes with every later lease of its lane, on
-// whichever replica, until a settlement replaces it or leaves nothing.
-func TestCaptured(t *testing.T) {
-	onBoth(t, func(t *testing.T, b *backend) {
-		one, two := b.open(planner(toOneLane(bridge.Every))), b.open()
-		for _, status := range []bridge.Status{bridge.Queued, bridge.Running, bridge.Succeeded} {
-			commitTo(t, one, event("1", string(status), status))
-		}
-		steps := []struct {
-			s       *Store
-			verdict bridge.Verdict
-			has     string // with the lease
-			leaves  string
-		}{
-			{one, bridge.VerdictRetry, "", "a"}, {two, bridge.VerdictDelivered, "a", "b"},
-			{one, bridge.VerdictDead, "b", "b"}, {two, bridge.VerdictRetry, "b", ""}, {one, bridge.VerdictDelivered, "", ""},
-		}
-		for i, step := range steps {
-			l := nextOf(t, step.s)
-			if l.Captured != step.has {
-				t.Errorf("lease %d has %q, want %q", i, l.Captured, step.has)
-			}
-			settleWith(t, step.s, l, bridge.Settlement{Verdict: step.verdict, Captured: step.leaves, Attempt: attempt()})
-		}
-	})
-}

@@ -14,9 +14,9 @@ package store
 //	ls, lm  since and member of the newest delivered entry
 //	lh  hash of the last delivered request, absent when something else may
 //	    have arrived since
+//	p   what the last settled answer said of the resource, for later requests
 //	n:<delivery>  tries of a delivery
 //	x:<delivery>  memo of its last try, while it is tried again
-//	k   what the last settlement captured of the resource, for later deliveries
 //
 // A member is "<run>:<version>:<delivery>:<l|e><seconds>", see entry: ordering
 // latest or every, and the time limit of its request.

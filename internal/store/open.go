@@ -23,7 +23,7 @@ import (
 // The answer is {kind, when the bucket is due again, the time, number of
 // superseded members, those members…} and for the kind "lease" also {fence,
 // member, end of the lease, tries before this one, confirming, hash of the
-// last delivered request, memo of the try before, what was captured}.
+// last delivered request, memo of the try before, what the lane captured}.
 var openScript = newScript("open", `
 local b = {name = ARGV[1], buckets = KEYS[1], due = KEYS[2], target = KEYS[3], inflight = KEYS[4],
   cap = tonumber(ARGV[3]), threshold = tonumber(ARGV[4])}
@@ -47,7 +47,7 @@ if num(t[1]) > n or num(t[3]) > n or num(t[5]) > n then return answer('closed') 
 redis.call('ZREMRANGEBYSCORE', b.inflight, '-inf', int(n))
 if redis.call('ZCARD', b.inflight) >= limit(num(t[2]), b) then return answer('busy') end
 
-local l = redis.call('HMGET', lane, 'b', 'o', 'u', 'h', 'a', 'c', 'ls', 'lm', 'lh')
+local l = redis.call('HMGET', lane, 'b', 'o', 'u', 'h', 'a', 'c', 'ls', 'lm', 'lh', 'p')
 local bucket, open, ends, rest, ambiguous, confirm = l[1], l[2], num(l[3]), num(l[4]), l[5], l[6]
 local last_since, last_member, last_hash = num(l[7]), l[8] or '', l[9]
 if bucket and bucket ~= short(b.name) then
@@ -113,7 +113,7 @@ end
 local shows = ''
 if last_hash and ambiguous ~= '1' then shows = last_hash end
 local memo = tries > 0 and redis.call('HGET', lane, 'x:' .. delivery(member)) or ''
-return answer('lease', int(fence), member, int(n + lease), int(tries), member == confirm and '1' or '0', shows, memo, redis.call('HGET', lane, 'k') or '')
+return answer('lease', int(fence), member, int(n + lease), int(tries), member == confirm and '1' or '0', shows, memo, l[10] or '')
 `)
 
 // open leases the entry of a lane, or returns nil when there is nothing to

@@ -404,8 +404,7 @@ func parseOpened(reply []any) (opened, error) {
 		o.member = str(reply, at+1)
 		o.until, _ = strconv.ParseInt(str(reply, at+2), 10, 64)
 		o.tries, _ = strconv.Atoi(str(reply, at+3))
-		o.confirming, o.lastHash = str(reply, at+4) == "1", str(reply, at+5)
-		o.memo, o.captured = str(reply, at+6), str(reply, at+7)
+		o.confirming, o.lastHash, o.memo, o.captured = str(reply, at+4) == "1", str(reply, at+5), str(reply, at+6), str(reply, at+7)
 	}
 	return o, nil
 }
