@@ -56,9 +56,10 @@ func chaosRedis(t *testing.T, rd round) {
 }
 
 // acknowledged writes the senders' ledger.
-func (r *rig) acknowledged(id string) {
+func (r *rig) acknowledged(id string, e sent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.ackedAt[e.header["X-GitHub-Delivery"]] = time.Now()
 	r.acked = append(r.acked, id)
 	if c := r.milestones[len(r.acked)]; c != nil {
 		close(c)

@@ -129,6 +129,7 @@ type rig struct {
 
 	mu         sync.Mutex
 	acked      []string              // ids of events that a sender got 2xx for
+	ackedAt    map[string]time.Time  // by X-GitHub-Delivery
 	milestones map[int]chan struct{} // closed when so many were
 }
 
@@ -145,7 +146,7 @@ type setting struct {
 
 func newRig(t *testing.T, set setting) *rig {
 	t.Helper()
-	r := &rig{stack: &stack{t: t, keys: map[string]string{}}, milestones: map[int]chan struct{}{}, provider: newTarget(t, set.pause, set.faults...)}
+	r := &rig{stack: &stack{t: t, keys: map[string]string{}}, ackedAt: map[string]time.Time{}, milestones: map[int]chan struct{}{}, provider: newTarget(t, set.pause, set.faults...)}
 	if set.redisURL == "" {
 		r.redis = storetest.Redis(t, set.redis...)
 		set.redisURL = r.redis.URL()

@@ -118,7 +118,7 @@ func (l load) send(ctx context.Context, at int, e sent) bool {
 		status, id, answer, err := l.r.try(ctx, l.urls[at%len(l.urls)], e)
 		switch {
 		case err == nil && status < 300:
-			l.r.acknowledged(id)
+			l.r.acknowledged(id, e)
 			return true
 		case err == nil && status != http.StatusServiceUnavailable:
 			if l.refused == nil || !l.refused(status) {

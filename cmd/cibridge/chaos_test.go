@@ -42,6 +42,9 @@ func TestChaos(t *testing.T) {
 				{"redis killed without its file", chaosRedisForgets},
 				{"bridge killed", chaosBridge},
 				{"bridge frozen", chaosFreeze},
+				{"dead host", chaosDeadHost},
+				{"dead host without breaker", chaosNoBreaker},
+				{"hostile targets", chaosHostileTargets},
 			} {
 				t.Run(s.name, func(t *testing.T) { s.run(t, r) })
 			}
