@@ -66,6 +66,8 @@ type load struct {
 	// together lets the last event of a build be sent while the provider has
 	// the first status in its hands: the worst moment there is.
 	together bool
+	// inTurn lets a client wait for a build's status before its next build.
+	inTurn bool
 	// refused ends a sender when it is answered with anything but 2xx and 503.
 	// Otherwise that is an error.
 	refused func(status int) bool
@@ -85,6 +87,9 @@ func (l load) pour(ctx context.Context, builds []build) <-chan struct{} {
 					if !l.send(ctx, i+n, e) {
 						break
 					}
+				}
+				if l.inTurn {
+					l.r.await(ctx, b.sha)
 				}
 			}
 		})
