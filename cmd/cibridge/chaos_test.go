@@ -45,6 +45,8 @@ func TestChaos(t *testing.T) {
 				{"dead host", chaosDeadHost},
 				{"dead host without breaker", chaosNoBreaker},
 				{"hostile targets", chaosHostileTargets},
+				{"network", chaosNetwork},
+				{"idle", chaosIdle},
 			} {
 				t.Run(s.name, func(t *testing.T) { s.run(t, r) })
 			}
