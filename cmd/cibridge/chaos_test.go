@@ -47,6 +47,8 @@ func TestChaos(t *testing.T) {
 				{"hostile targets", chaosHostileTargets},
 				{"network", chaosNetwork},
 				{"idle", chaosIdle},
+				{"cluster", chaosCluster},
+				{"sentinel", chaosSentinel},
 			} {
 				t.Run(s.name, func(t *testing.T) { s.run(t, r) })
 			}
