@@ -124,7 +124,7 @@ func chaosFreeze(t *testing.T, rd round) {
 	thawed := make(chan struct{})
 	r.provider.holdAnswers(thawed)
 	frozen := r.replicas[0]
-	ctx := within(t, 5*time.Minute)
+	ctx := within(t, 30*time.Minute)
 	for _, b := range builds {
 		load{r: r, urls: r.urls(), clients: 1}.send(ctx, 0, b.events[0])
 	}
