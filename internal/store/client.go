@@ -26,6 +26,11 @@ const (
 	poolTimeout = time.Second
 )
 
+// clusterReload is how old the known layout of a cluster gets while it is used.
+// go-redis looks again by itself only when a server that is still there says
+// that slots have moved; of a primary that died it would hear after a minute.
+const clusterReload = time.Second
+
 // newClient connects to what the URL names. It never retries by itself: a
 // script that may have run is tried again only where that is known to be safe.
 func newClient(raw string, connections int) (redis.UniversalClient, error) {
@@ -50,6 +55,11 @@ func newClient(raw string, connections int) (redis.UniversalClient, error) {
 		o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = ioTimeout, ioTimeout, true
 		o.PoolSize, o.DisableIdentity, o.DialerRetries = connections, true, 1
 		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+		if o.IsClusterMode {
+			many := o.Cluster()
+			many.ClusterStateReloadInterval = clusterReload
+			return redis.NewClusterClient(many), nil
+		}
 		return redis.NewUniversalClient(o), nil
 	}
 	return nil, fmt.Errorf("redis URL: the scheme %q is not one of redis, rediss, unix, sentinel, sentinels, cluster, clusters", scheme)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"cibridge/bridge"
 )
 
@@ -125,5 +127,19 @@ func TestURLs(t *testing.T) {
 	}
 	if got := redacted("redis://user:s3cretpw@host:1"); got != "redis://***@host:1" {
 		t.Errorf("redacted: got %s", got)
+	}
+}
+
+// A primary of a cluster that died is noticed soon, not after the minute that
+// go-redis takes.
+func TestClusterLayoutIsFresh(t *testing.T) {
+	client, err := newClient("cluster://a:6379,b:6379", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	cluster, ok := client.(*redis.ClusterClient)
+	if !ok || cluster.Options().ClusterStateReloadInterval > 2*time.Second {
+		t.Errorf("got %T, want a client that knows no older layout than of 2 s ago", client)
 	}
 }

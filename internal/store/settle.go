@@ -73,7 +73,10 @@ if verdict == 'delivered' then
     redis.call('HSET', lane, 'ls', since, 'lm', member)
   end
   redis.call('HSET', lane, 'lh', hash)
-  stays = doubtful and not confirming and not newer and ordering(member) == 'l'
+  -- a new local: the Lua of miniredis gets such a chain wrong when it is
+  -- assigned to one that is there
+  local unsure = doubtful and not confirming and not newer and ordering(member) == 'l'
+  stays = unsure
   if stays then
     at = n + confirm
     redis.call('HSET', lane, 'c', member, 'a', '0')
