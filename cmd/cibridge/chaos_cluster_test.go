@@ -215,7 +215,7 @@ func (r *rig) failover(rd round, kill func()) {
 	r.statuses()
 	count := 60 * rd.scale
 	builds := interleave(codenowBuilds(r.key("codenow"), rd.seed, count), githubBuilds(r.t, rd.seed, count))
-	ctx, l := within(r.t, 30*time.Minute), load{r: r, urls: r.urls(), clients: 16}
+	ctx, l := atMost(r.t, 30*time.Minute), load{r: r, urls: r.urls(), clients: 16}
 	<-l.pour(ctx, builds[:count])
 	kill()
 	r.kills++

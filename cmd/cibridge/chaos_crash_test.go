@@ -15,7 +15,7 @@ import (
 // disturb sends builds in batches and does something in the middle of each.
 func (l load) disturb(builds []build, times int, do func(i int)) {
 	l.r.t.Helper()
-	ctx, size := within(l.r.t, 30*time.Minute), len(builds)/times
+	ctx, size := atMost(l.r.t, 30*time.Minute), len(builds)/times
 	for i := range times {
 		half := l.r.acknowledgedAfter(size)
 		poured := l.pour(ctx, builds[i*size:(i+1)*size])
@@ -124,7 +124,7 @@ func chaosFreeze(t *testing.T, rd round) {
 	thawed := make(chan struct{})
 	r.provider.holdAnswers(thawed)
 	frozen := r.replicas[0]
-	ctx := within(t, 30*time.Minute)
+	ctx := atMost(t, 30*time.Minute)
 	for _, b := range builds {
 		load{r: r, urls: r.urls(), clients: 1}.send(ctx, 0, b.events[0])
 	}

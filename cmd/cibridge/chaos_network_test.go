@@ -160,7 +160,7 @@ func chaosNetwork(t *testing.T, rd round) {
 func chaosIdle(t *testing.T, rd round) {
 	r := newRig(t, setting{})
 	r.statuses()
-	<-load{r: r, urls: r.urls(), clients: 1}.pour(within(t, time.Minute), githubBuilds(t, rd.seed, 3))
+	<-load{r: r, urls: r.urls(), clients: 1}.pour(atMost(t, time.Minute), githubBuilds(t, rd.seed, 3))
 	r.settled(time.Minute)
 	begun := time.Now()
 	if _, err := r.redis.Do("CONFIG RESETSTAT"); err != nil {

@@ -33,7 +33,7 @@ func ordering(t *testing.T, config string, seed int64, commits, percent int) (fi
 	r := newRig(t, setting{config: config, faults: faulty, pause: 60 * time.Millisecond})
 	r.statuses()
 	builds := githubBuilds(t, seed, commits)
-	ctx := within(t, 30*time.Minute)
+	ctx := atMost(t, 30*time.Minute)
 	poured := load{r: r, urls: r.urls(), clients: 32, together: true}.pour(ctx, builds)
 	r.killInFlight(poured, 2*commits*percent/100) // two requests a commit, more or less
 	<-poured

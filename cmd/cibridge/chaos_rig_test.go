@@ -208,9 +208,9 @@ func (r *rig) urls() []string {
 	return all
 }
 
-// within returns a context that ends with the test, or after a time that is
+// atMost returns a context that ends with the test, or after a time that is
 // far more than anything takes.
-func within(t *testing.T, d time.Duration) context.Context {
+func atMost(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx

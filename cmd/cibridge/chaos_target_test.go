@@ -92,7 +92,7 @@ func deadHost(t *testing.T, config string, seed int64, dead, healthy int, ready 
 	r.hook(map[string]any{"name": "healthy", "profile": "github", "if": `run.source == "gh"`, "trigger_when": map[string]any{"events": []string{"action.status_changed"}}})
 	r.hook(map[string]any{"name": "dead", "target_url": hole.url + "/{{ run.id }}", "if": `run.source == "codenow"`, "trigger_when": map[string]any{"events": []string{"action.started"}}})
 
-	lanes, ctx := codenowBuilds(r.key("codenow"), seed, dead), within(t, 30*time.Minute)
+	lanes, ctx := codenowBuilds(r.key("codenow"), seed, dead), atMost(t, 30*time.Minute)
 	for i := range lanes {
 		lanes[i].events = lanes[i].events[:1]
 	}
@@ -227,10 +227,10 @@ func chaosHostileTargets(t *testing.T, rd round) {
 	}
 	// what as many harmless deliveries take is not counted
 	r.statuses()
-	<-load{r: r, urls: r.urls(), clients: 8}.pour(within(t, 30*time.Minute), githubBuilds(t, rd.seed, 100*rd.scale))
+	<-load{r: r, urls: r.urls(), clients: 8}.pour(atMost(t, 30*time.Minute), githubBuilds(t, rd.seed, 100*rd.scale))
 	r.settled(3 * time.Minute)
 	before := r.serve.memory(t, "VmHWM")
-	<-load{r: r, urls: r.urls(), clients: 8}.pour(within(t, 30*time.Minute), builds)
+	<-load{r: r, urls: r.urls(), clients: 8}.pour(atMost(t, 30*time.Minute), builds)
 	r.settled(3 * time.Minute)
 	growth := r.serve.memory(t, "VmHWM") - before
 
