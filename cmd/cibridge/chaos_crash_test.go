@@ -159,7 +159,7 @@ func chaosFreeze(t *testing.T, rd round) {
 
 // holdAnswers lets the provider apply what it gets and keep the answers until
 // the channel is closed; nil ends it for new requests.
-func (p *target) holdAnswers(until <-chan struct{}) {
+func (p *rehearsed) holdAnswers(until <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.answers = nil; until == nil {

@@ -38,9 +38,9 @@ dispatch:
   breaker: {failures: 1000000, open: 200ms, longest: 1s}
 `
 
-// target is the source provider of a scenario: forge in the test's own process,
+// rehearsed is the source provider of a scenario: forge in the test's own process,
 // where it can be watched.
-type target struct {
+type rehearsed struct {
 	*forge.Forge
 	url      string
 	pause    time.Duration // that each request takes at least
@@ -53,13 +53,13 @@ type target struct {
 	answers func(w http.ResponseWriter, r *http.Request, apply http.Handler)
 }
 
-func newTarget(t *testing.T, pause time.Duration, faults ...string) *target {
+func newRehearsed(t *testing.T, pause time.Duration, faults ...string) *rehearsed {
 	t.Helper()
 	parsed, err := forge.ParseFaults(faults)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &target{pause: pause, at: map[int]chan struct{}{}, first: map[string]chan struct{}{}}
+	p := &rehearsed{pause: pause, at: map[int]chan struct{}{}, first: map[string]chan struct{}{}}
 	p.Forge = forge.New(forge.Config{Faults: parsed, Late: late, MaxRequests: 1 << 20, MaxStatuses: 1 << 20})
 	server := httptest.NewServer(p)
 	t.Cleanup(server.Close)
@@ -67,7 +67,7 @@ func newTarget(t *testing.T, pause time.Duration, faults ...string) *target {
 	return p
 }
 
-func (p *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (p *rehearsed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.inFlight.Add(1)
 	defer p.inFlight.Add(-1)
 	p.mu.Lock()
@@ -91,7 +91,7 @@ func (p *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // firstOf returns what is closed at the first request for a commit; mu is held.
-func (p *target) firstOf(sha string) chan struct{} {
+func (p *rehearsed) firstOf(sha string) chan struct{} {
 	if p.first[sha] == nil {
 		p.first[sha] = make(chan struct{})
 	}
@@ -100,14 +100,14 @@ func (p *target) firstOf(sha string) chan struct{} {
 
 // wrote returns what is closed when a request for the commit arrives or has
 // arrived.
-func (p *target) wrote(sha string) <-chan struct{} {
+func (p *rehearsed) wrote(sha string) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.firstOf(sha)
 }
 
 // after returns what is closed when n more requests have arrived.
-func (p *target) after(n int) <-chan struct{} {
+func (p *rehearsed) after(n int) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n += p.arrived
@@ -121,7 +121,7 @@ func (p *target) after(n int) <-chan struct{} {
 // and senders.
 type rig struct {
 	*stack
-	provider *target
+	provider *rehearsed
 	replicas []*process
 	kills    int
 	inFlight int // requests at the provider when replicas were killed
@@ -146,7 +146,7 @@ type setting struct {
 
 func newRig(t *testing.T, set setting) *rig {
 	t.Helper()
-	r := &rig{stack: &stack{t: t, keys: map[string]string{}}, ackedAt: map[string]time.Time{}, milestones: map[int]chan struct{}{}, provider: newTarget(t, set.pause, set.faults...)}
+	r := &rig{stack: &stack{t: t, keys: map[string]string{}}, ackedAt: map[string]time.Time{}, milestones: map[int]chan struct{}{}, provider: newRehearsed(t, set.pause, set.faults...)}
 	if set.redisURL == "" {
 		r.redis = storetest.Redis(t, set.redis...)
 		set.redisURL = r.redis.URL()
