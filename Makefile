@@ -8,8 +8,11 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 FUZZTIME ?= 5m
 # The fuzz targets of which make test runs a little, as package:target.
 FUZZ     ?= lang:FuzzScan lang:FuzzCompile lang:FuzzCompilePath yamldoc:FuzzParse mapping:FuzzLoad mapping:FuzzMapping
+FOR      ?= 1h
+SCALE    ?= 10
+CHAOS    := $(GO) test -tags chaos ./cmd/cibridge -run '^TestChaos$$' -count=1 -v
 
-.PHONY: help build run test tools lint bench fuzz clean
+.PHONY: help build run test tools chaos soak lint bench fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +42,12 @@ test: tools ## all tests, with the race detector where there is a C compiler
 	@if command -v gcc >/dev/null; then set -x; CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...; else set -x; $(GO) test -timeout 20m ./...; fi
 	$(GO) test ./bridge -run TestAnyOrderConverges -rapid.checks=100000
 	@set -e; for t in $(FUZZ); do echo "== $${t#*:}"; $(GO) test ./internal/$${t%:*} -run '^$$' -fuzz "^$${t#*:}$$" -fuzztime 3s -fuzzminimizetime 10x; done
+
+chaos: tools ## kill, freeze and cut off servers and Redis under load: 0 lost, 0 stale
+	$(CHAOS) -timeout 20m
+
+soak: tools ## the same with SCALE times the load, round after round for FOR (1h)
+	$(CHAOS) -timeout 0 -chaos.scale $(SCALE) -chaos.for $(FOR)
 
 lint: ## vet, linters, formatting, go.mod
 	$(GO) mod tidy -diff

@@ -28,6 +28,7 @@ type options struct {
 	clients  []int
 	profile  string
 	only     string
+	away     time.Duration
 }
 
 // adminToken is the operator's in this run only.
@@ -51,7 +52,7 @@ func bench(ctx context.Context, o options) error {
 	for _, part := range []struct {
 		name string
 		do   func(context.Context, options) error
-	}{{"throughput", throughputs}, {"latency", latency}, {"memory", memory}} {
+	}{{"throughput", throughputs}, {"latency", latency}, {"memory", memory}, {"delivery", delivery}} {
 		if o.only != "" && o.only != part.name {
 			continue
 		}
@@ -79,8 +80,8 @@ func throughputs(ctx context.Context, o options) error {
 var fsyncOf = map[string]string{"strict": "always", "relaxed": "everysec"}
 
 // setUp starts Redis and the server, with a key for each seed source and a
-// GitHub source.
-func setUp(ctx context.Context, o options, durability string) (*bed, error) {
+// GitHub source. More is added to the server's environment.
+func setUp(ctx context.Context, o options, durability string, more ...string) (*bed, error) {
 	dir, err := os.MkdirTemp("", "cbench")
 	if err != nil {
 		return nil, err
@@ -97,6 +98,7 @@ func setUp(ctx context.Context, o options, durability string) (*bed, error) {
 		"CIBRIDGE_ENCRYPTION_KEYS=bench:" + base64.StdEncoding.EncodeToString(ring), "CIBRIDGE_LISTEN=127.0.0.1:0", "CIBRIDGE_EGRESS_ALLOW=127.0.0.0/8",
 		"CIBRIDGE_LOG_LEVEL=error",
 	}
+	env = append(env, more...)
 	args := []string{"serve"}
 	if o.profile != "" {
 		args = append(args, "--cpuprofile", o.profile)

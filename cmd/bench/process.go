@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,8 +16,17 @@ import (
 
 // process is a child that is killed when the bench ends.
 type process struct {
-	cmd *exec.Cmd
-	url string
+	cmd   *exec.Cmd
+	url   string
+	quiet atomic.Bool // what it writes to standard error is not shown
+}
+
+// Write takes what the process writes to standard error.
+func (p *process) Write(b []byte) (int, error) {
+	if p.quiet.Load() {
+		return len(b), nil
+	}
+	return os.Stderr.Write(b)
 }
 
 func (p *process) stop() {
@@ -38,7 +48,8 @@ var listening = regexp.MustCompile(`https?://[0-9.:]+`)
 func start(ctx context.Context, env []string, name string, args ...string) (*process, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), env...)
-	cmd.Stderr = os.Stderr
+	p := &process{cmd: cmd}
+	cmd.Stderr = p
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -46,7 +57,6 @@ func start(ctx context.Context, env []string, name string, args ...string) (*pro
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &process{cmd: cmd}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if p.url = listening.FindString(lines.Text()); p.url != "" {

@@ -138,11 +138,12 @@ func (r *rule) hits(p post) bool {
 	if r.times > 0 && r.seen[key] > r.times {
 		return false
 	}
-	return r.percent == 0 || dice(key, r.seen[key]) < r.percent
+	return r.percent == 0 || dice(r.String()+"\x00"+key, r.seen[key]) < r.percent
 }
 
-// dice returns 0 to 99, always the same for one attempt, so that a failing
-// rehearsal can be repeated.
+// dice returns 0 to 99, always the same for one attempt at one fault, so that a
+// failing rehearsal can be repeated. Each fault has dice of its own: with the
+// same ones the first in the list would take all that another is meant to hit.
 func dice(key string, attempt int) int {
 	h := fnv.New32a()
 	fmt.Fprintf(h, "%s\x00%d", key, attempt)

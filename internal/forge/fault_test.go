@@ -200,3 +200,20 @@ func TestPercentIsRepeatable(t *testing.T) {
 		t.Errorf("%d of 300 failed, want about 60", n)
 	}
 }
+
+// Percentages of several faults do not get into each other's way.
+func TestPercentagesAreIndependent(t *testing.T) {
+	r := start(t, Config{Faults: faults(t, "500%15", "502%10", "504%5")})
+	count := map[int]int{}
+	const posts = 1000
+	for i := range posts {
+		code, _, _ := r.send(ghPath, fmt.Sprintf(`{"state":"success","context":"c%d"}`, i))
+		count[code]++
+	}
+	// each of what those before it in the list leave
+	for code, want := range map[int]int{500: 150, 502: 85, 504: 38} {
+		if got := count[code]; got < want/2 || got > want*2 {
+			t.Errorf("%d was answered %d times in %d, want about %d", code, got, posts, want)
+		}
+	}
+}
