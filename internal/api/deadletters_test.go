@@ -56,11 +56,14 @@ func TestWaitsFor(t *testing.T) {
 // TestCurl runs the commands through a shell: what arrives is what cibridge
 // would send, whatever is in it, and the variables are the secrets.
 func TestCurl(t *testing.T) {
-	var got *http.Request
-	var body string
+	type received struct {
+		*http.Request
+		body string
+	}
+	arrived := make(chan received, 10)
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		raw, _ := io.ReadAll(r.Body)
-		got, body = r, string(raw)
+		arrived <- received{r, string(raw)}
 	}))
 	defer s.Close()
 	nasty := "it's \"$HOME\" `id` $(id) \\ \n!! %s & ; | * ~ é \x01 ${TOKEN}"
@@ -110,20 +113,20 @@ func TestCurl(t *testing.T) {
 			if strings.Contains(command, "leaked") || !strings.Contains(command, tt.shown) {
 				t.Errorf("%s\nwant %s in it", command, tt.shown)
 			}
-			got, body = nil, ""
 			sh := exec.CommandContext(t.Context(), "sh", "-euc", command+" -sS")
 			sh.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "TOKEN=s3cret", "HMAC_SHA256=5igned", "PRIVATE_TOKEN=pr1vate", "AUTHORIZATION=auth0", "HOME=/wrong"}
 			var stderr bytes.Buffer
 			sh.Stderr = &stderr
-			if err := sh.Run(); err != nil || got == nil {
-				t.Fatalf("%v %s\n%s", err, stderr.String(), command)
+			if err := sh.Run(); err != nil || len(arrived) != 1 {
+				t.Fatalf("%d requests, %v %s\n%s", len(arrived), err, stderr.String(), command)
 			}
+			got := <-arrived
 			path := tt.path
 			if path == "" {
 				path = tt.url
 			}
-			if got.RequestURI != path || got.Method != "PUT" || body != tt.body {
-				t.Errorf("%s\nsent %s %s %q, want PUT %s %q", command, got.Method, got.RequestURI, body, path, tt.body)
+			if got.RequestURI != path || got.Method != "PUT" || got.body != tt.body {
+				t.Errorf("%s\nsent %s %s %q, want PUT %s %q", command, got.Method, got.RequestURI, got.body, path, tt.body)
 			}
 			for name, want := range tt.header {
 				if v, sent := got.Header[name]; !sent || v[0] != want {
