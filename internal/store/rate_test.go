@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -90,9 +91,8 @@ func TestAuditLog(t *testing.T) {
 		if len(got) != 7 || pages < 2 || got[0].At != now+6 || got[6].At != now || got[3].Path != "/api/v1/sources/gh" {
 			t.Errorf("%d entries in %d pages: %+v", len(got), pages+1, got)
 		}
-		if _, _, err := s.AuditLog(t.Context(), 3, "nonsense"); err == nil {
-			t.Error("a cursor that is none was taken")
-		} else if be, ok := err.(*bridge.Error); !ok || be.Code != bridge.CodeInvalid {
+		var be *bridge.Error
+		if _, _, err := s.AuditLog(t.Context(), 3, "nonsense"); !errors.As(err, &be) || be.Code != bridge.CodeInvalid {
 			t.Errorf("a cursor that is none: %v", err)
 		}
 	})
