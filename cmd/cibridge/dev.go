@@ -143,7 +143,7 @@ var devSources = []string{"github-actions", "gitlab"}
 // start did and it still is in Redis.
 func (s *system) seed(ctx context.Context, creds *credentials) error {
 	for _, source := range seedSources {
-		if s.hasKey(creds.Keys[source.ID]) {
+		if !slices.Contains(s.files.names, source.Mapping) || s.hasKey(creds.Keys[source.ID]) {
 			continue
 		}
 		text, id, hash := apikey.New()
@@ -157,7 +157,7 @@ func (s *system) seed(ctx context.Context, creds *credentials) error {
 		if creds.Keys[id] == "" {
 			creds.Keys[id] = randomHex(24)
 		}
-		if s.hasSource(id, bridge.Secret(creds.Keys[id])) {
+		if !slices.Contains(s.files.names, id) || s.hasSource(id, bridge.Secret(creds.Keys[id])) {
 			continue
 		}
 		source := bridge.Source{ID: id, Mapping: id, Secrets: []bridge.Secret{bridge.Secret(creds.Keys[id])}, CreatedAt: time.Now().UnixMilli()}

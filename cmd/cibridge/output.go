@@ -83,3 +83,11 @@ func cellText(v any) string {
 	}
 	return fmt.Sprint(v)
 }
+
+// counted writes a number with its noun: "1 problem", "2 problems".
+func counted(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprint(n, " ", noun)
+}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,11 +38,14 @@ var seedSources = []bridge.Source{
 // hooks whenever one of them changes. It is the [store.Planner].
 type registry struct {
 	*store.Store // stores what operators change
-	fixed        fixed
 	profiles     *provider.Profiles
 	log          *slog.Logger
 	hooks        atomic.Pointer[hook.Set]
 	snapshot     atomic.Pointer[api.Snapshot]
+
+	mu     sync.Mutex
+	fixed  fixed
+	stored *store.Snapshot
 }
 
 func newRegistry(f fixed, profiles *provider.Profiles, log *slog.Logger) *registry {
@@ -69,9 +74,31 @@ func (r *registry) StaleAfter() map[string]time.Duration {
 // Snapshot implements [api.Registry].
 func (r *registry) Snapshot() *api.Snapshot { return r.snapshot.Load() }
 
-// changed takes over new stored settings. A fixed entry hides a stored one of
-// the same id.
+// setHooks takes over new hooks of files in place of those before.
+func (r *registry) setHooks(f fileHooks) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	files := maps.Clone(r.fixed.files)
+	for _, h := range r.fixed.hooks {
+		delete(files, h.ID)
+	}
+	maps.Copy(files, f.files)
+	r.fixed.hooks, r.fixed.files = f.hooks, files // snapshots keep the old map
+	r.join()
+}
+
+// changed takes over new stored settings.
 func (r *registry) changed(s *store.Snapshot) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stored = s
+	r.join()
+}
+
+// join makes a snapshot of the stored and the fixed settings; r.mu is held. A
+// fixed entry hides a stored one of the same id.
+func (r *registry) join() {
+	s := r.stored
 	next := &api.Snapshot{
 		Version:      s.Version,
 		Keys:         s.Keys,

@@ -32,7 +32,10 @@ func newServe() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "cibridge %s listens on http://%s\n", version, s.listener.Addr())
-			log.Info("ready", "version", version, "listen", s.listener.Addr().String(), "durability", cfg.Redis.Durability, "mappings", len(s.mappings.Names()))
+			if cfg.PublicURL != "" {
+				fmt.Fprintf(cmd.OutOrStdout(), "senders reach it at %s\n", cfg.PublicURL)
+			}
+			log.Info("ready", "version", version, "listen", s.listener.Addr().String(), "durability", cfg.Redis.Durability, "mappings", len(s.files.names))
 			stop, err := startProfile(profile)
 			if err != nil {
 				return err

@@ -8,10 +8,11 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
+	"os/signal"
 	"runtime/debug"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"cibridge/bridge"
@@ -24,7 +25,6 @@ import (
 	"cibridge/internal/provider"
 	"cibridge/internal/seal"
 	"cibridge/internal/store"
-	"cibridge/mappings"
 )
 
 // system is a running server: it reads as the architecture does. An event goes
@@ -32,18 +32,20 @@ import (
 type system struct {
 	cfg      *config.Config
 	log      *slog.Logger
-	mappings *mapping.Set
+	files    *reloader
 	registry *registry
 	store    *store.Store
 	api      *api.Server
 	dispatch *dispatch.Dispatcher
+	fetcher  *dispatch.Fetcher
 	listener net.Listener
+	hup      chan os.Signal
 }
 
 // start builds and connects everything, and listens. It fails with all
 // problems of the configuration, or with the first of the outside world.
 func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*system, error) {
-	s := &system{cfg: cfg, log: log}
+	s := &system{cfg: cfg, log: log, hup: make(chan os.Signal, 1)}
 	ring, err := seal.ParseRing(cfg.EncryptionKeys.Reveal())
 	if err != nil {
 		return nil, failed(exitConfig, fmt.Errorf("CIBRIDGE_ENCRYPTION_KEYS: %w", err))
@@ -52,10 +54,11 @@ func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*system, 
 	if err != nil {
 		return nil, err
 	}
-	if s.mappings, err = loadMappings(cfg); err != nil {
+	set, hooks, err := s.readFiles(profiles)
+	if err != nil {
 		return nil, failed(exitConfig, err)
 	}
-	f, err := fixedSettings(cfg, profiles)
+	f, err := fixedSettings(cfg, set, hooks)
 	if err != nil {
 		return nil, failed(exitConfig, err)
 	}
@@ -65,7 +68,7 @@ func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*system, 
 	}
 	s.registry.Store = s.store
 	s.store.OnChange(s.registry.changed)
-	if err := s.wire(profiles); err != nil {
+	if err := s.wire(profiles, set); err != nil {
 		s.store.Close()
 		return nil, err
 	}
@@ -73,6 +76,9 @@ func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*system, 
 		s.store.Close()
 		return nil, failed(exitConfig, fmt.Errorf("listen: %w", err))
 	}
+	// From here on, before anybody knows the address: unhandled it would end
+	// the process.
+	signal.Notify(s.hup, syscall.SIGHUP)
 	return s, nil
 }
 
@@ -91,24 +97,30 @@ func storeConfig(cfg *config.Config, ring *seal.Ring, r *registry, log *slog.Log
 }
 
 // wire hands each package the few things it needs of the others.
-func (s *system) wire(profiles *provider.Profiles) error {
+func (s *system) wire(profiles *provider.Profiles, set *mapping.Set) error {
 	a, r, cfg := adapter{s.store}, s.registry, s.cfg
 	allow := cfg.EgressAllow
+	s.fetcher = dispatch.NewFetcher(allow, version)
 	var err error
 	s.api, err = api.New(api.Config{
 		Commit: a, Registry: r, Keys: s.store, Runs: a, Ledger: a, Deliveries: a, Attempts: a,
 		AdminTokens: []bridge.Secret{cfg.AdminToken},
 		CheckHook:   func(h bridge.Hook) map[string][]string { return hook.Check(h, profiles) },
 		CheckURL:    func(_ context.Context, url string) error { return dispatch.CheckURL(url, allow) },
+		Confirm:     s.fetcher.Get,
 		Providers:   profiles.Names(),
-		Health:      a.health,
-		MaxBody:     int64(cfg.Limits.Body), MaxInFlight: int64(cfg.Limits.InFlight), CommitTimeout: cfg.Limits.CommitTimeout + 100*time.Millisecond,
+		Health:      s.health,
+		PublicURL:   cfg.PublicURL, MappingTests: s.files.testCounts,
+		MaxBody: int64(cfg.Limits.Body), MaxInFlight: int64(cfg.Limits.InFlight), CommitTimeout: cfg.Limits.CommitTimeout + 100*time.Millisecond,
 		Log: s.log,
 	})
 	if err != nil {
 		return failed(exitConfig, err)
 	}
-	s.api.SetMappings(s.mappings)
+	s.api.SetMappings(set)
+	s.files.useMappings, s.files.keepMappings, s.files.unusable = s.api.SetMappings, s.api.KeepMappings, s.api.UnusableSources
+	s.files.useHooks = r.setHooks
+	s.files.lost(set)
 	answers := hook.NewAnswers()
 	s.dispatch = dispatch.New(dispatch.Config{
 		Queue: s.store, Resolve: r.resolve, Sign: r.sign, Classify: profiles.Classify, DeliveredWhen: answers.Delivered,
@@ -128,6 +140,7 @@ func (s *system) serve(ctx context.Context) error {
 	dispatching, stopDispatch := context.WithCancel(context.WithoutCancel(ctx))
 	var dispatchErr error
 	work.Go(func() { dispatchErr = s.dispatch.Run(dispatching) })
+	work.Go(func() { s.files.watch(dispatching, s.hup) })
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(s.listener) }()
 
@@ -142,12 +155,21 @@ func (s *system) serve(ctx context.Context) error {
 		err = server.Shutdown(closing)
 		cancel()
 	}
+	signal.Stop(s.hup)
 	stopDispatch()
 	work.Wait()
+	s.fetcher.Close()
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}
 	return errors.Join(err, dispatchErr, s.store.Close())
+}
+
+// health implements the answer of /readyz.
+func (s *system) health(ctx context.Context) api.Health {
+	h := adapter{s.store}.health(ctx)
+	h.Reasons = append(h.Reasons, s.files.reasons()...)
+	return h
 }
 
 // collectLess trades memory for speed: an event makes much garbage and keeps
@@ -173,60 +195,51 @@ func pause(d time.Duration) {
 	}
 }
 
-// loadMappings compiles those that ship and those in the configured
-// directories.
-func loadMappings(cfg *config.Config) (*mapping.Set, error) {
-	var files []mapping.File
-	if cfg.Mappings.Builtin {
-		for _, f := range mappings.Files() {
-			if !strings.HasSuffix(f.Name, "_test.yaml") {
-				files = append(files, mapping.File{Name: f.Name, Data: f.Data, ReadOnly: true})
-			}
-		}
-	}
-	if len(cfg.Mappings.Dirs) > 0 {
-		own, err := readMappings(cfg.Mappings.Dirs)
-		if err != nil {
-			return nil, fmt.Errorf("mappings.dirs: %w", err)
-		}
-		for _, f := range own {
-			if !strings.HasSuffix(strings.TrimSuffix(f.Name, filepath.Ext(f.Name)), "_test") {
-				files = append(files, f)
-			}
-		}
-	}
-	set, problems := mapping.Load(files)
-	if errs := problems.Errors(); len(errs) > 0 {
-		diag.WriteText(os.Stderr, errs, sourceOf(files), isTerminal(os.Stderr))
-		return nil, fmt.Errorf("%d problems in mapping files; \"cibridge lint\" shows them, too", len(errs))
-	}
-	return set, nil
-}
-
-// fixedSettings collects what files say, and the seed sources.
-func fixedSettings(cfg *config.Config, profiles *provider.Profiles) (fixed, error) {
-	f := fixed{sources: append(cfg.BridgeSources(), seedSources...), applications: cfg.BridgeApplications(), files: map[string]string{}}
-	for _, s := range f.sources {
+// fixedSettings collects what the configuration and files say, and the seed
+// sources whose mapping is there. It fails for a source of the configuration
+// that nothing could be received from.
+func fixedSettings(cfg *config.Config, set *mapping.Set, hooks fileHooks) (fixed, error) {
+	f := fixed{sources: cfg.BridgeSources(), applications: cfg.BridgeApplications(), hooks: hooks.hooks, files: hooks.files}
+	var wrong []string
+	for i, s := range f.sources {
 		f.files[s.ID] = "the configuration"
+		for _, problem := range api.CheckSource(set, s) {
+			wrong = append(wrong, fmt.Sprintf("%s: source %q: %s", cfg.Origin(fmt.Sprintf("sources[%d]", i)), s.ID, problem))
+		}
+	}
+	if len(wrong) > 0 {
+		return fixed{}, errors.New(strings.Join(wrong, "\n"))
 	}
 	for _, s := range seedSources {
-		f.files[s.ID] = "cibridge itself"
+		if set.Get(s.Mapping) != nil {
+			f.sources, f.files[s.ID] = append(f.sources, s), "cibridge itself"
+		}
 	}
 	for _, a := range f.applications {
 		f.files[a.ID] = "the configuration"
 	}
-	for _, dir := range cfg.Hooks.Dirs {
-		hooks, problems := hook.LoadFiles(dir, profiles)
-		if errs := problems.Errors(); len(errs) > 0 {
-			diag.WriteText(os.Stderr, errs, readFile, isTerminal(os.Stderr))
-			return fixed{}, fmt.Errorf("hooks.dirs: %d problems in %s", len(errs), dir)
-		}
-		for _, h := range hooks {
-			f.hooks = append(f.hooks, h)
-			f.files[h.ID] = dir
-		}
-	}
 	return f, nil
+}
+
+// readFiles reads and compiles the mappings and hooks for the first time.
+func (s *system) readFiles(profiles *provider.Profiles) (*mapping.Set, fileHooks, error) {
+	s.files = &reloader{mappings: s.cfg.Mappings, hooks: s.cfg.Hooks, profiles: profiles, log: s.log, poll: pollTime}
+	set, files, problems := s.files.firstMappings()
+	if err := refuse("mapping", problems, files); err != nil {
+		return nil, fileHooks{}, err
+	}
+	hooks, files, problems := s.files.firstHooks()
+	return set, hooks, refuse("hook", problems, files)
+}
+
+// refuse prints the problems that keep files from being used.
+func refuse(what string, problems diag.Problems, files []mapping.File) error {
+	errs := problems.Errors()
+	if len(errs) == 0 {
+		return nil
+	}
+	diag.WriteText(os.Stderr, errs, sourceOf(files), isTerminal(os.Stderr))
+	return fmt.Errorf("%s in %s files", counted(len(errs), "problem"), what)
 }
 
 // readFile reads a file for a message about it; nil when it cannot.

@@ -19,7 +19,7 @@ func unprocessable(field, detail string) string {
 
 func TestSources(t *testing.T) {
 	r := newRig(t, nil)
-	shown := `{"id":"gh","mapping":"github-actions","auth":"hmac","secrets":1,"vars":{},"stale_after":"","routes":["POST /in/gh"],"read_only":false,"created_at":"2026-03-01T12:00:00.000Z"}`
+	shown := `{"id":"gh","mapping":"github-actions","auth":"hmac","secrets":1,"vars":{},"stale_after":"","routes":["POST /in/gh"],"urls":[],"read_only":false,"created_at":"2026-03-01T12:00:00.000Z"}`
 	a := r.admin("POST", "/api/v1/sources", `{"id":"gh","mapping":"github-actions","secrets":["a good secret"]}`)
 	a.is(t, 201, shown)
 	if got := a.header.Get("Location"); got != "/api/v1/sources/gh" {
@@ -30,7 +30,7 @@ func TestSources(t *testing.T) {
 		t.Errorf("list %s", body)
 	}
 	r.send("POST", "/in/gh", "{}", "X-Hub-Signature-256", "sha256="+hexMAC("a good secret", "{}")).is(t, 202, "*")
-	r.admin("GET", "/api/v1/sources/codenow", "").is(t, 200, `{"id":"codenow",*"auth":"key","secrets":0,"vars":{},"stale_after":"","routes":["POST /ci/webhook","POST /in/codenow"],"read_only":true,*}`)
+	r.admin("GET", "/api/v1/sources/codenow", "").is(t, 200, `{"id":"codenow",*"auth":"key","secrets":0,"vars":{},"stale_after":"","routes":["POST /ci/webhook","POST /in/codenow"],"urls":[],"read_only":true,*}`)
 
 	// An update without secrets keeps them.
 	r.admin("PUT", "/api/v1/sources/gh", `{"mapping":"github-actions","vars":{"x":1}}`).is(t, 200, strings.Replace(shown, `"vars":{}`, `"vars":{"x":1}`, 1))
@@ -190,7 +190,8 @@ func TestReads(t *testing.T) {
 	r.codenow("account", "{")
 	r.admin("GET", "/api/v1/events?outcome=rejected", "").is(t, 200, `{"items":[{*"outcome":"rejected","reason":"E001: *","code":400,"runs":[],*}],"next":null}`)
 	r.admin("GET", "/api/v1/pipelines", "").is(t, 200, `{"items":[{"id":"`+pipeline+`","name":"codenow/shop","source":"codenow","last_run":"*"},*],"next":null}`)
-	r.admin("GET", "/api/v1/mappings", "").is(t, 200, `*{"name":"codenow","title":"CodeNOW external CI events (start, result, end)","strict":true,"auth":["key"],"routes":["POST /ci/webhook"]}*`)
+	r.admin("GET", "/api/v1/mappings", "").is(t, 200, `*{"name":"codenow","title":"CodeNOW external CI events (start, result, end)","file":"codenow.yaml","shipped":true,"strict":true,"auth":["key"],`+
+		`"routes":["POST /ci/webhook"],"events":["start",*],"sources":["codenow"],"tests":0}*],"next":null,"generation":1,*`)
 }
 
 func TestDeliveries(t *testing.T) {
@@ -224,17 +225,18 @@ func TestDeliveries(t *testing.T) {
 func TestHealth(t *testing.T) {
 	health := Health{Ready: true, Facts: map[string]any{"redis": "7.2.4"}}
 	r := newRig(t, func(c *Config) { c.Health = func(context.Context) Health { return health } })
+	const inUse = `{"generation":1,"loaded_at":"2026-03-01T12:00:00.000Z","count":*,"last_error":null,"unusable_sources":{}}`
 	r.send("GET", "/healthz", "").is(t, 200, `{"status":"ok"}`)
-	r.send("GET", "/readyz", "").is(t, 200, `{"ready":true,"reasons":[],"facts":{"redis":"7.2.4"}}`)
+	r.send("GET", "/readyz", "").is(t, 200, `{"ready":true,"reasons":[],"facts":{"redis":"7.2.4"},"mappings":`+inUse+`}`)
 	health = Health{Reasons: []string{"Redis does not answer"}}
 	a := r.send("GET", "/readyz", "")
-	a.is(t, 503, `{"ready":false,"reasons":["Redis does not answer"]}`)
+	a.is(t, 503, `{"ready":false,"reasons":["Redis does not answer"],"mappings":`+inUse+`}`)
 	if got := a.header.Get("Retry-After"); got != "2" {
 		t.Errorf("Retry-After %q, want 2", got)
 	}
 	health = Health{Ready: true}
 	r.server.Drain()
-	r.send("GET", "/readyz", "").is(t, 503, `{"ready":false,"reasons":["the server is shutting down"]}`)
+	r.send("GET", "/readyz", "").is(t, 503, `{"ready":false,"reasons":["the server is shutting down"],"mappings":`+inUse+`}`)
 	r.send("GET", "/healthz", "").is(t, 200, "*")
 	r.send("HEAD", "/readyz", "").is(t, 503, "")
 }

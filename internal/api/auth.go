@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -65,7 +66,7 @@ var schemes = map[string]scheme{
 			if spec.Query != "" {
 				return "the source's token in the query parameter " + spec.Query
 			}
-			return "the source's token in " + spec.Header
+			return "the source's token in " + spec.Header + behind(spec.Prefix)
 		},
 		challenge: `Token realm="cibridge"`,
 	},
@@ -86,10 +87,24 @@ var schemes = map[string]scheme{
 		},
 		challenge: `Signature realm="cibridge"`,
 	},
+	"http-signature": {
+		secret: "the secret that the sender signs with", verify: verifyHTTPSignature,
+		ask: func(spec mapping.AuthSpec) string {
+			return "an HTTP signature (hmac-sha256) of date and digest in " + spec.Header
+		},
+		challenge: `Signature realm="cibridge",headers="date digest"`,
+	},
 	"none": {
 		verify: func(evidence, []bridge.Secret) (time.Time, error) { return time.Time{}, nil },
 		ask:    func(mapping.AuthSpec) string { return "nothing" },
 	},
+}
+
+func behind(prefix string) string {
+	if prefix == "" {
+		return ""
+	}
+	return ", behind " + strconv.Quote(strings.TrimSpace(prefix))
 }
 
 // errDenied says that a request does not prove who sent it.
@@ -218,12 +233,22 @@ func (s *Server) byKey(e evidence, sources []bridge.Source) (claim, error) {
 func keyHeader(spec mapping.AuthSpec) string { return cmp.Or(spec.Header, "X-Codenow-Api-Key") }
 
 // keyText returns the key of a request, from the key's own header or from
-// Authorization with the scheme Bearer or ApiKey in any case.
+// Authorization with the scheme Bearer or ApiKey in any case; "" when it is
+// absent, or there twice.
 func keyText(r *http.Request, spec mapping.AuthSpec) string {
-	if v := strings.TrimSpace(r.Header.Get(keyHeader(spec))); v != "" && !strings.EqualFold(spec.Header, "Authorization") {
-		return v
+	e, name := evidence{req: r}, keyHeader(spec)
+	own, err := e.only(name)
+	switch {
+	case len(r.Header.Values(name)) > 1:
+		return ""
+	case err == nil && !strings.EqualFold(name, "Authorization"):
+		return own
 	}
-	kind, text, ok := strings.Cut(strings.TrimSpace(r.Header.Get("Authorization")), " ")
+	shared, err := e.only("Authorization")
+	if err != nil {
+		return ""
+	}
+	kind, text, ok := strings.Cut(shared, " ")
 	if !ok || !strings.EqualFold(kind, "Bearer") && !strings.EqualFold(kind, "ApiKey") {
 		return ""
 	}

@@ -23,6 +23,10 @@ func mac(secret, message string) []byte {
 
 func hexMAC(secret, message string) string { return hex.EncodeToString(mac(secret, message)) }
 
+func base64MAC(secret, message string) string {
+	return base64.StdEncoding.EncodeToString(mac(secret, message))
+}
+
 func TestKeys(t *testing.T) {
 	r := newRig(t, nil)
 	hour := r.clock.Add(time.Hour).UnixMilli()
@@ -84,6 +88,12 @@ func TestSchemes(t *testing.T) {
 	}
 	standard := func(at int64, body string) string { return standardOf("msg_1", at, body) }
 	none := hex.EncodeToString(make([]byte, 32))
+	draft := func(at int64, secret string) []string {
+		date, sum := time.Unix(at, 0).UTC().Format(http.TimeFormat), sha256.Sum256([]byte(body))
+		digest := "SHA-256=" + base64.StdEncoding.EncodeToString(sum[:])
+		return []string{"Date", date, "Digest", digest, "Signature",
+			fmt.Sprintf(`keyId="hmac-key",algorithm="hmac-sha256",signature="%s",headers="date digest"`, base64MAC(secret, "date: "+date+"\ndigest: "+digest))}
+	}
 	for _, tc := range []struct {
 		name, path string
 		ok         bool
@@ -127,6 +137,13 @@ func TestSchemes(t *testing.T) {
 		{"standard, other id", "standard", false, []string{"webhook-id", "msg_2", "webhook-timestamp", fmt.Sprint(now), "webhook-signature", standard(now, body)}},
 		{"standard, no id", "standard", false, []string{"webhook-timestamp", fmt.Sprint(now), "webhook-signature", standardOf("", now, body)}},
 		{"standard, no v1", "standard", false, []string{"webhook-id", "msg_1", "webhook-timestamp", fmt.Sprint(now), "webhook-signature", strings.TrimPrefix(standard(now, body), "v1,")}},
+		{"draft", "draft", true, draft(now, "draft secret")},
+		{"draft, 301 s ago", "draft", false, draft(now-301, "draft secret")},
+		{"draft, wrong", "draft", false, draft(now, "another secret")},
+		{"bearer", "bearer", true, []string{"Authorization", "Bearer bearer secret"}},
+		{"bearer, no scheme", "bearer", false, []string{"Authorization", "bearer secret"}},
+		{"apart", "apart", true, []string{"X-Slack-Request-Timestamp", fmt.Sprint(now), "X-Slack-Signature", "v0=" + hexMAC("apart secret", fmt.Sprintf("v0:%d:%s", now, body))}},
+		{"apart, no time", "apart", false, []string{"X-Slack-Signature", "v0=" + hexMAC("apart secret", "v0::"+body)}},
 		{"none", "none", true, nil},
 	} {
 		before := len(r.ledger())
@@ -138,12 +155,17 @@ func TestSchemes(t *testing.T) {
 			t.Errorf("%s: stored %v, want %v", tc.name, stored, tc.ok)
 		}
 	}
-	run, err := r.Run(t.Context(), bridge.RunID(0, "stamped", "1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if v, _ := run.Field("labels.signed"); v == nil {
-		t.Error("request.signed_at is absent")
+	for _, source := range []string{"stamped", "draft"} {
+		run, err := r.Run(t.Context(), bridge.RunID(0, source, "1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, _ := run.Field("labels.signed"); v == nil {
+			t.Errorf("%s: request.signed_at is absent", source)
+		}
+		if v, ok := run.Field("labels.proof"); ok {
+			t.Errorf("%s: an expression sees the signature: %v", source, v)
+		}
 	}
 }
 

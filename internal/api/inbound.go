@@ -112,27 +112,11 @@ func (s *Server) process(in *inbound, sources []bridge.Source) error {
 		ev.Scope, ev.ID = in.claim.scope, scoped(ev.ID, in.claim.scope)
 	}
 	if result.Handshake != nil {
-		if err := s.confirm(in); err != nil {
+		if err := s.confirm(in, req); err != nil {
 			return err
 		}
 	}
 	return s.commit(in, req)
-}
-
-// confirm fetches the address that a sender wants to be fetched before it
-// sends anything. The mapping has pinned its host.
-func (s *Server) confirm(in *inbound) error {
-	result := &in.result
-	if s.cfg.Confirm == nil {
-		result.Reason = "a handshake with " + result.Handshake.Host + " that this server does not answer"
-		return nil
-	}
-	if err := s.cfg.Confirm(in.c.Request.Context(), result.Handshake.URL); err != nil {
-		return problemf(codeUnavailable, "the handshake with %s failed; try again", result.Handshake.Host).
-			because(err).after(retryUnavailable)
-	}
-	result.Reason = "a handshake with " + result.Handshake.Host + ", confirmed"
-	return nil
 }
 
 // wait returns how long the sender has to wait; 0 is not at all.

@@ -393,17 +393,34 @@ func TestHandshake(t *testing.T) {
 	r := newRig(t, func(c *Config) {
 		c.Confirm = func(_ context.Context, url string) error { fetched = append(fetched, url); return fail }
 	})
-	r.send("POST", "/in/handshake", `{"type":"hello","url":"https://a.example.com/c?t=1"}`).
+	hello := func(host string) string { return `{"type":"hello","url":"https://` + host + `/c?t=1"}` }
+	ledger := func(n int, outcome bridge.Outcome, reason string) {
+		t.Helper()
+		if got := r.ledger(); len(got) != n || got[n-1].Outcome != outcome || got[n-1].Reason != reason {
+			t.Errorf("ledger %+v, want %d entries, the last %s: %s", got, n, outcome, reason)
+		}
+	}
+	fail = errors.New("it answered 500 Internal Server Error")
+	a := r.send("POST", "/in/handshake", hello("a.example.com"))
+	a.is(t, 502, `*"code":"E027","detail":"the handshake with a.example.com failed; try again"*`)
+	if a.header.Get("Retry-After") != "2" {
+		t.Errorf("Retry-After is %q", a.header.Get("Retry-After"))
+	}
+	ledger(1, bridge.Ignored, "handshake/confirm: a handshake with a.example.com failed: it answered 500 Internal Server Error")
+	fail = nil
+	r.send("POST", "/in/handshake", hello("a.example.com")).
 		is(t, 202, `{"event":"evt_*","run":null,"outcome":"ignored","reason":"a handshake with a.example.com, confirmed"}`)
-	if len(fetched) != 1 || fetched[0] != "https://a.example.com/c?t=1" {
+	ledger(2, bridge.Ignored, "handshake/confirm: a handshake with a.example.com, confirmed")
+	if len(fetched) != 2 || fetched[1] != "https://a.example.com/c?t=1" {
 		t.Errorf("fetched %q", fetched)
 	}
-	fail = errors.New("refused")
-	r.send("POST", "/in/handshake", `{"type":"hello","url":"https://b.example.com/"}`).is(t, 503, `*"detail":"the handshake with b.example.com failed; try again"*`)
-	r.send("POST", "/in/handshake", `{"type":"hello","url":"https://evil.test/"}`).is(t, 422, `*"code":"E306"*`)
+	r.send("POST", "/in/handshake", hello("evil.test")).is(t, 422, `*"code":"E306"*`)
+	r.send("POST", "/in/handshake", hello("b.example.com"), "X-Cibridge-Dry-Run", "1").is(t, 200, `*"outcome":"ignored"*`)
 	if len(fetched) != 2 {
-		t.Errorf("fetched %q, want nothing of evil.test", fetched)
+		t.Errorf("fetched %q, want nothing of evil.test and nothing for a dry run", fetched)
 	}
+	fail, r.down = errors.New("refused"), bridge.Errorf(bridge.CodeUnavailable, "Redis is away")
+	r.send("POST", "/in/handshake", hello("b.example.com")).is(t, 503, `*"detail":"Redis is away"*`)
 }
 
 func TestDryRun(t *testing.T) {

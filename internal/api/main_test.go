@@ -86,6 +86,24 @@ run_key: id
 events: [{name: build, status: {value: succeeded}}]
 ---
 version: 1
+name: draft
+receive: {auth: [http-signature]}
+run_key: id
+events: [{name: build, status: {value: succeeded}, fields: {labels.signed: '=request.signed_at', labels.proof: '=header.signature'}}]
+---
+version: 1
+name: bearer
+receive: {auth: [{token: {header: Authorization, prefix: "Bearer "}}]}
+run_key: id
+events: [{name: build, status: {value: succeeded}}]
+---
+version: 1
+name: apart
+receive: {auth: [{hmac: {header: X-Slack-Signature, prefix: v0=, timestamp: X-Slack-Request-Timestamp, message: "v0:{timestamp}:{body}"}}]}
+run_key: id
+events: [{name: build, status: {value: succeeded}}]
+---
+version: 1
 name: form
 receive: {auth: [none], decode: {form: payload}}
 run_key: id
@@ -156,6 +174,12 @@ const (
 	standardSecret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
 )
 
+// someSecret is one of the form that a kind of authentication takes.
+var someSecret = map[string][]bridge.Secret{
+	"token": {"a secret that is long"}, "hmac": {"a secret that is long"}, "http-signature": {"a secret that is long"},
+	"basic": {"ci:long enough"}, "standard-webhooks": {standardSecret},
+}
+
 // newRig starts a server with the shipped mappings and the inline ones, each
 // with a source of the same name. change edits the configuration; nil keeps it.
 func newRig(t *testing.T, change func(c *Config)) *rig {
@@ -170,13 +194,13 @@ func newRig(t *testing.T, change func(c *Config)) *rig {
 	}
 	r := &rig{memory: newMemory(), t: t, log: &logBuffer{}, clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), keys: map[string]string{}}
 	for _, name := range set.Names() {
-		r.memory.snap.Sources = append(r.memory.snap.Sources, bridge.Source{ID: name, Mapping: name, ReadOnly: name == "codenow"})
+		r.memory.snap.Sources = append(r.memory.snap.Sources, bridge.Source{ID: name, Mapping: name, ReadOnly: name == "codenow", Secrets: someSecret[set.Get(name).Auth()[0].Kind]})
 	}
 	r.secret("github-actions", "an older secret", githubSecret)
 	r.secret("gitlab", gitlabToken)
 	r.secret("basic", "ci:long enough")
 	r.secret("query", "a ticket of some length")
-	for _, name := range []string{"stamped", "picked", "encoded"} {
+	for _, name := range []string{"stamped", "picked", "encoded", "draft", "bearer", "apart"} {
 		r.secret(name, bridge.Secret(name+" secret"))
 	}
 	r.secret("standard", standardSecret)

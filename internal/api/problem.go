@@ -37,6 +37,7 @@ const (
 	codeNotFound        code = "E024"
 	codeInvalid         code = "E025"
 	codeRejected        code = "E026"
+	codeHandshake       code = "E027"
 	codeInternal        code = "E099"
 )
 
@@ -62,6 +63,7 @@ var kinds = map[code]struct {
 	codeNotFound:        {http.StatusNotFound, "There is no such thing"},
 	codeInvalid:         {http.StatusUnprocessableEntity, "The request is not valid"},
 	codeRejected:        {http.StatusUnprocessableEntity, "The mapping refuses the request"},
+	codeHandshake:       {http.StatusBadGateway, "The handshake failed"},
 	codeInternal:        {http.StatusInternalServerError, "Something is wrong in cibridge"},
 }
 

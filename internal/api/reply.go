@@ -191,6 +191,13 @@ func (o *onceOnly) first(key string) bool {
 	return true
 }
 
+// forget makes everything new again.
+func (o *onceOnly) forget() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.seen = nil
+}
+
 // warnUnmapped warns once for every kind of request that a mapping does not
 // know.
 func (s *Server) warnUnmapped(in *inbound, reason string) {

@@ -244,15 +244,17 @@ func (s *Server) readyz(c *gin.Context) error {
 	if s.draining.Load() {
 		h.Ready, h.Reasons = false, append([]string{"the server is shutting down"}, h.Reasons...)
 	}
-	if h.Reasons == nil {
-		h.Reasons = []string{}
-	}
+	_, state := s.mappingsNow()
+	h.Reasons = append(nonNil(h.Reasons), state.reasons()...)
 	status := http.StatusOK
 	if !h.Ready {
 		status = http.StatusServiceUnavailable
 		c.Header("Retry-After", retryAfter(retryUnavailable))
 	}
-	writeJSON(c, status, "application/json", h)
+	writeJSON(c, status, "application/json", struct {
+		Health
+		Mappings mappingsState `json:"mappings"`
+	}{h, state})
 	return nil
 }
 

@@ -60,7 +60,9 @@ type Config struct {
 	Preview func(events []bridge.Event) []bridge.Delivery
 
 	// Confirm fetches an address to complete a handshake (Amazon SNS). The
-	// host was checked against the mapping. Nil answers no handshake.
+	// host was checked against the mapping. Its error gets into the ledger, so
+	// it must not hold the address: that is a credential. Nil answers no
+	// handshake.
 	Confirm func(ctx context.Context, url string) error
 
 	// Limit says how long the sender of an authenticated request has to wait
@@ -69,6 +71,15 @@ type Config struct {
 	Limit func(ctx context.Context, source, key string) (wait time.Duration)
 
 	Health func(ctx context.Context) Health
+
+	// MappingTests counts the tests of each mapping in use, those that stand
+	// beside it included. It is asked when somebody lists the mappings. Nil
+	// counts those in the files of the mappings alone.
+	MappingTests func() map[string]int
+
+	// PublicURL is where senders reach this server, for people who set one up;
+	// "" when that is not known.
+	PublicURL string
 
 	MaxBody       int64         // of a request, bytes; default 5 MiB
 	MaxInFlight   int64         // of all requests together; default 64 MiB
@@ -91,7 +102,8 @@ type Server struct {
 	cfg      Config
 	engine   *gin.Engine
 	admins   [][sha256.Size]byte
-	mappings atomic.Pointer[mapping.Set]
+	mappings atomic.Pointer[mapping.Set] // those of reloads
+	reloads  reloads
 	index    atomic.Pointer[index]
 	budget   budget
 	metrics  *metrics
@@ -160,10 +172,6 @@ func (c *Config) complete() error {
 	}
 	return nil
 }
-
-// SetMappings replaces the mappings and with them their routes. Requests that
-// are being served keep the ones they started with.
-func (s *Server) SetMappings(set *mapping.Set) { s.mappings.Store(set) }
 
 // Drain makes /readyz answer 503, so that a load balancer stops sending
 // requests before the server stops taking them.

@@ -26,6 +26,7 @@ type sourceShape struct {
 	// StaleAfter is "24h", or "" when runs are never closed by themselves.
 	StaleAfter string   `json:"stale_after"`
 	Routes     []string `json:"routes"` // where it may post
+	URLs       []string `json:"urls"`   // the same from outside; empty without a public URL
 	ReadOnly   bool     `json:"read_only"`
 	CreatedAt  *string  `json:"created_at"`
 }
@@ -46,7 +47,13 @@ func (s *Server) sourceShape(src bridge.Source) sourceShape {
 			shape.Routes = append(shape.Routes, r.Method+" "+r.Path)
 		}
 	}
-	shape.Routes = append(shape.Routes, "POST /in/"+src.ID)
+	shape.Routes, shape.URLs = append(shape.Routes, "POST /in/"+src.ID), []string{}
+	if s.cfg.PublicURL != "" {
+		for _, r := range shape.Routes {
+			_, path, _ := strings.Cut(r, " ")
+			shape.URLs = append(shape.URLs, strings.TrimSuffix(s.cfg.PublicURL, "/")+path)
+		}
+	}
 	return shape
 }
 
@@ -102,18 +109,7 @@ func (s *Server) checkSource(in sourceInput, kept []bridge.Secret) (bridge.Sourc
 	if in.Secrets == nil {
 		src.Secrets = kept
 	}
-	set := s.mappings.Load()
-	m := set.Get(in.Mapping)
-	if m == nil {
-		e.add("mapping", "there is no mapping %q, there are %s%s", in.Mapping, strings.Join(set.Names(), ", "), didYouMean(in.Mapping, set.Names()))
-		return src, e.err()
-	}
-	spec, ok := pick(m.Auth(), in.Auth)
-	if !ok {
-		e.add("auth", "mapping %s allows %s, not %q", in.Mapping, strings.Join(authKinds(m), ", "), in.Auth)
-		return src, e.err()
-	}
-	checkSecrets(e, spec, src.Secrets)
+	checkMapping(e, s.mappings.Load(), src)
 	src.StaleAfter = staleAfter(e, in.StaleAfter)
 	return src, e.err()
 }
@@ -261,39 +257,4 @@ func (s *Server) deleteSource(c *gin.Context) error {
 	}
 	c.Status(http.StatusNoContent)
 	return nil
-}
-
-// mappingShape is a mapping as operators see it.
-type mappingShape struct {
-	Name   string   `json:"name"`
-	Title  string   `json:"title"`
-	Strict bool     `json:"strict"`
-	Auth   []string `json:"auth"`
-	Routes []string `json:"routes"`
-}
-
-func (s *Server) listMappings(c *gin.Context) error {
-	set := s.mappings.Load()
-	var out []mappingShape
-	for _, name := range set.Names() {
-		m := set.Get(name)
-		shape := mappingShape{Name: m.Name, Title: m.Title, Strict: m.Strict, Auth: authKinds(m), Routes: []string{}}
-		for _, r := range set.Routes() {
-			if r.Mapping == m {
-				shape.Routes = append(shape.Routes, r.Method+" "+r.Path)
-			}
-		}
-		out = append(out, shape)
-	}
-	return writeList(c, out, "")
-}
-
-func authKinds(m *mapping.Mapping) []string {
-	var kinds []string
-	for _, a := range m.Auth() {
-		if !slices.Contains(kinds, a.Kind) {
-			kinds = append(kinds, a.Kind)
-		}
-	}
-	return kinds
 }

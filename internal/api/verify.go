@@ -34,21 +34,48 @@ func anyOf(secrets []bridge.Secret, match func(secret string) bool) bool {
 	return found
 }
 
-// verifyToken checks a shared token in a header or a query parameter.
-func verifyToken(e evidence, secrets []bridge.Secret) (time.Time, error) {
-	got := e.req.Header.Get(e.spec.Header)
-	if e.spec.Query != "" {
-		got = e.req.URL.Query().Get(e.spec.Query)
+// only returns the value of a header that is there once. A proof that comes
+// twice proves nothing: who verifies it and who uses it could each take
+// another one, for instance of two webhook-ids.
+func (e evidence) only(name string) (string, error) {
+	return single(name, e.req.Header.Values(name))
+}
+
+func single(name string, values []string) (string, error) {
+	switch {
+	case len(values) > 1:
+		return "", denied("%s is there %d times", name, len(values))
+	case len(values) == 0 || strings.TrimSpace(values[0]) == "":
+		return "", denied("%s is absent", name)
 	}
-	got = strings.TrimPrefix(got, e.spec.Prefix)
-	if !anyOf(secrets, func(secret string) bool { return sameText(got, secret) }) {
-		return time.Time{}, denied("the token is absent or wrong")
+	return strings.TrimSpace(values[0]), nil
+}
+
+// verifyToken checks a shared token in a header or a query parameter. The
+// prefix is a scheme such as "Bearer ", in any case (RFC 9110, section 11.1).
+func verifyToken(e evidence, secrets []bridge.Secret) (time.Time, error) {
+	got, err := e.only(e.spec.Header)
+	if e.spec.Query != "" {
+		got, err = single(e.spec.Query, e.req.URL.Query()[e.spec.Query])
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	n := len(e.spec.Prefix)
+	if len(got) < n || !strings.EqualFold(got[:n], e.spec.Prefix) {
+		return time.Time{}, denied("the token does not start with %q", e.spec.Prefix)
+	}
+	if !anyOf(secrets, func(secret string) bool { return sameText(got[n:], secret) }) {
+		return time.Time{}, denied("the token fits none of %d secrets", len(secrets))
 	}
 	return time.Time{}, nil
 }
 
 // verifyBasic checks user and password; a secret is user:password.
 func verifyBasic(e evidence, secrets []bridge.Secret) (time.Time, error) {
+	if _, err := e.only("Authorization"); err != nil {
+		return time.Time{}, err
+	}
 	user, password, ok := e.req.BasicAuth()
 	if !anyOf(secrets, func(secret string) bool { return sameText(user+":"+password, secret) }) || !ok {
 		return time.Time{}, denied("user or password are absent or wrong")
@@ -58,11 +85,16 @@ func verifyBasic(e evidence, secrets []bridge.Secret) (time.Time, error) {
 
 // verifyHMAC checks an HMAC-SHA256 of the body as the mapping describes it.
 func verifyHMAC(e evidence, secrets []bridge.Secret) (time.Time, error) {
-	header := strings.TrimSpace(e.req.Header.Get(e.spec.Header))
-	if header == "" {
-		return time.Time{}, denied("%s is absent", e.spec.Header)
+	header, err := e.only(e.spec.Header)
+	if err != nil {
+		return time.Time{}, err
 	}
 	stamp, signatures := e.signatures(header)
+	if e.spec.Timestamp != "" {
+		if stamp, err = e.only(e.spec.Timestamp); err != nil {
+			return time.Time{}, err
+		}
+	}
 	if len(signatures) == 0 {
 		return time.Time{}, denied("%s has another form", e.spec.Header)
 	}
@@ -72,7 +104,6 @@ func verifyHMAC(e evidence, secrets []bridge.Secret) (time.Time, error) {
 	}
 	var at time.Time
 	if strings.Contains(before+after, "{timestamp}") {
-		var err error
 		if at, err = e.fresh(stamp); err != nil {
 			return time.Time{}, err
 		}
@@ -190,30 +221,40 @@ func (e evidence) fresh(stamp string) (time.Time, error) {
 	if n > 1e11 {
 		at = time.UnixMilli(n)
 	}
+	return at, e.near(at)
+}
+
+// near refuses a signed time that is further from now than the tolerance, in
+// the past or in the future.
+func (e evidence) near(at time.Time) error {
 	tolerance := e.spec.Tolerance
 	if tolerance <= 0 {
 		tolerance = defaultTolerance
 	}
 	if off := e.now.Sub(at).Abs(); off > tolerance {
-		return time.Time{}, denied("the signed time is %s away, allowed is %s", off.Round(time.Second), tolerance)
+		return denied("the signed time is %s away, allowed is %s", off.Round(time.Second), tolerance)
 	}
-	return at, nil
+	return nil
 }
 
 // verifyStandard checks a signature as https://www.standardwebhooks.com
 // describes it: HMAC-SHA256 in base64 over "<id>.<timestamp>.<body>", any of
 // several "v1,<signature>" separated by spaces.
 func verifyStandard(e evidence, secrets []bridge.Secret) (time.Time, error) {
-	id, stamp := e.req.Header.Get("webhook-id"), e.req.Header.Get("webhook-timestamp")
-	if id == "" {
-		return time.Time{}, denied("webhook-id is absent")
+	headers := [3]string{"webhook-id", "webhook-timestamp", "webhook-signature"}
+	for i, name := range headers {
+		var err error
+		if headers[i], err = e.only(name); err != nil {
+			return time.Time{}, err
+		}
 	}
+	id, stamp := headers[0], headers[1]
 	at, err := e.fresh(stamp)
 	if err != nil {
 		return time.Time{}, err
 	}
 	var signatures [][]byte
-	for _, entry := range strings.Fields(e.req.Header.Get("webhook-signature")) {
+	for _, entry := range strings.Fields(headers[2]) {
 		if text, ok := strings.CutPrefix(entry, "v1,"); ok {
 			if raw, ok := decodeMAC("base64", text); ok {
 				signatures = append(signatures, raw)

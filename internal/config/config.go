@@ -19,6 +19,8 @@ import (
 // directory.
 type Config struct {
 	Listen string `yaml:"listen" env:"CIBRIDGE_LISTEN"` // host:port
+	// PublicURL is where senders reach this server, for people who set one up.
+	PublicURL string `yaml:"public_url" env:"CIBRIDGE_PUBLIC_URL"`
 	// AdminToken opens the operators' routes. serve requires one.
 	AdminToken bridge.Secret `yaml:"admin_token" env:"CIBRIDGE_ADMIN_TOKEN"`
 	// EncryptionKeys is the ring that seals secrets in Redis: "id:base64,…",
@@ -97,13 +99,15 @@ type Retention struct {
 
 // Mappings says where formats are described.
 type Mappings struct {
-	Dirs    []string `yaml:"dirs" env:"CIBRIDGE_MAPPINGS_DIRS"` // read in addition to those that ship
-	Builtin bool     `yaml:"builtin"`                           // those that ship
+	Dirs    []string `yaml:"dirs" env:"CIBRIDGE_MAPPINGS_DIRS"`   // read in addition to those that ship
+	Builtin bool     `yaml:"builtin"`                             // those that ship
+	Watch   bool     `yaml:"watch" env:"CIBRIDGE_MAPPINGS_WATCH"` // use changed files at once
 }
 
 // Hooks says where hook files are.
 type Hooks struct {
-	Dirs []string `yaml:"dirs" env:"CIBRIDGE_HOOKS_DIRS"`
+	Dirs  []string `yaml:"dirs" env:"CIBRIDGE_HOOKS_DIRS"`
+	Watch bool     `yaml:"watch" env:"CIBRIDGE_HOOKS_WATCH"` // use changed files at once
 }
 
 // Log says what the log looks like.
@@ -164,7 +168,8 @@ func Default() *Config {
 			Breaker: Breaker{Failures: 5, Open: 30 * time.Second, Longest: 10 * time.Minute},
 		},
 		Retention: Retention{Requests: 7 * day, Runs: 90 * day, Attempts: 30 * day, Dead: 30 * day, Dedupe: 96 * time.Hour, Parked: day},
-		Mappings:  Mappings{Builtin: true},
+		Mappings:  Mappings{Builtin: true, Watch: true},
+		Hooks:     Hooks{Watch: true},
 		Log:       Log{Format: "auto", Level: "info"},
 	}
 }

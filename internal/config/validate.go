@@ -77,6 +77,9 @@ func (v *validator) warn(path, help, format string, args ...any) {
 
 func (v *validator) server(c *Config) {
 	v.address("listen", c.Listen, true)
+	if c.PublicURL != "" {
+		v.webURL("public_url", c.PublicURL, "https://ci.acme.example")
+	}
 	if n := len(c.AdminToken); n > 0 && n < minAdminToken {
 		v.add("admin_token", "openssl rand -hex 32 makes a good one", "the admin token has %d bytes; at least %d are needed", n, minAdminToken)
 	}
@@ -223,7 +226,7 @@ func (v *validator) applications(list []Application) {
 			v.missing(at, "source_provider.name")
 		}
 		if a.SourceProvider.BaseURL != "" {
-			v.webURL(at+".source_provider.base_url", a.SourceProvider.BaseURL)
+			v.webURL(at+".source_provider.base_url", a.SourceProvider.BaseURL, "https://gitlab.example.com/api/v4")
 		}
 	}
 }
@@ -262,11 +265,11 @@ func (v *validator) address(path, value string, needed bool) {
 	}
 }
 
-func (v *validator) webURL(path, value string) {
+func (v *validator) webURL(path, value, example string) {
 	u, err := url.Parse(value)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		v.add(path, "write it like https://gitlab.example.com/api/v4", "it is not an http or https URL")
+		v.add(path, "write it like "+example, "it is not an http or https URL")
 	case u.User != nil:
 		v.add(path, "", "credentials do not belong into a URL, where logs show them")
 	case u.RawQuery != "" || u.Fragment != "":

@@ -20,7 +20,7 @@ func (l *loader) readReceive(n *yamldoc.Node) {
 		{"decode", l.readDecode},
 		{"reply", func(n *yamldoc.Node) { l.m.replies = l.readReplies(n) }},
 	})
-	l.require(n, "auth", "receive", "say how senders authenticate: key, token, basic, hmac, standard-webhooks or none")
+	l.require(n, "auth", "receive", "say how senders authenticate: key, token, basic, hmac, standard-webhooks, http-signature or none")
 }
 
 var methods = []string{"POST", "PUT", "GET"}
@@ -55,7 +55,7 @@ func (l *loader) routeNode(i int) *yamldoc.Node {
 }
 
 // authKinds are the kinds and whether they need settings.
-var authKinds = []string{"key", "token", "basic", "hmac", "standard-webhooks", "none"}
+var authKinds = []string{"key", "token", "basic", "hmac", "standard-webhooks", "http-signature", "none"}
 
 const defaultTolerance = 5 * time.Minute
 
@@ -94,13 +94,15 @@ func (l *loader) authSettings(item, n *yamldoc.Node, spec *AuthSpec) {
 	}}
 	known := map[string][]keyOf{
 		"key":               {{"header", str(&spec.Header, "header")}},
-		"token":             {{"header", str(&spec.Header, "header")}, {"query", str(&spec.Query, "query")}},
+		"token":             {{"header", str(&spec.Header, "header")}, {"query", str(&spec.Query, "query")}, {"prefix", str(&spec.Prefix, "prefix")}},
 		"standard-webhooks": {tolerance},
+		"http-signature":    {tolerance},
 		"hmac": {
 			{"header", str(&spec.Header, "header")},
 			{"encoding", func(n *yamldoc.Node) { spec.Encoding = l.word(n, "encoding", []string{"hex", "base64"}) }},
 			{"prefix", str(&spec.Prefix, "prefix")}, {"format", str(&spec.Format, "format")}, {"pick", str(&spec.Pick, "pick")},
-			{"message", func(n *yamldoc.Node) { spec.Message = l.text(n, "message") }}, tolerance,
+			{"message", func(n *yamldoc.Node) { spec.Message = l.text(n, "message") }},
+			{"timestamp", str(&spec.Timestamp, "timestamp")}, tolerance,
 		},
 	}[spec.Kind]
 	if n != nil && !n.Null() && !l.keys(n, spec.Kind, known) {
@@ -113,7 +115,10 @@ func (l *loader) authSettings(item, n *yamldoc.Node, spec *AuthSpec) {
 		}
 	case "hmac":
 		l.hmacSettings(item, spec)
-	case "standard-webhooks":
+	case "standard-webhooks", "http-signature":
+		if spec.Kind == "http-signature" {
+			spec.Header = "Signature"
+		}
 		if spec.Tolerance == 0 {
 			spec.Tolerance = defaultTolerance
 		}
@@ -149,9 +154,16 @@ func (l *loader) hmacSettings(item *yamldoc.Node, spec *AuthSpec) {
 	if n := btoi(spec.Prefix != "") + btoi(spec.Format != "") + btoi(spec.Pick != ""); n > 1 {
 		l.errorf(item, codeTogether, "", "hmac takes one of prefix, format and pick")
 	}
+	inFormat := strings.Contains(spec.Format, "{timestamp}")
+	if inFormat && spec.Timestamp != "" {
+		l.errorf(item, codeTogether, "write one of them", "the timestamp is in the format and in a header of its own")
+	}
+	if spec.Timestamp != "" && !strings.Contains(spec.Message, "{timestamp}") {
+		l.errorf(item, codeTogether, `for example message: "{timestamp}.{body}"`, "a timestamp that is not in the signed message protects nothing")
+	}
 	if strings.Contains(spec.Message, "{timestamp}") {
-		if !strings.Contains(spec.Format, "{timestamp}") {
-			l.errorf(item, codeTogether, `for example format: "timestamp={timestamp},signature={signature}"`, "the message has {timestamp} in it, but no format says where the timestamp is")
+		if !inFormat && spec.Timestamp == "" {
+			l.errorf(item, codeTogether, `for example format: "timestamp={timestamp},signature={signature}", or timestamp: X-Timestamp for a header of its own`, "the message has {timestamp} in it, but neither format nor timestamp says where it is")
 		}
 		if spec.Tolerance == 0 {
 			spec.Tolerance = defaultTolerance

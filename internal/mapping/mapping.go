@@ -51,14 +51,16 @@ type Route struct {
 // AuthSpec is one way in which a format lets its senders authenticate. Only
 // the fields of its kind are set; empty ones have the defaults named here.
 type AuthSpec struct {
-	Kind string // key, token, basic, hmac, standard-webhooks or none
+	Kind string // key, token, basic, hmac, standard-webhooks, http-signature or none
 	// Header has the key, the token or the signature, in the spelling of the
-	// file. Kind key: besides Authorization, which always counts.
+	// file. Kind key: besides Authorization, which always counts. Kind
+	// http-signature: always Signature.
 	Header string
 	Query  string // kind token: the query parameter, instead of Header
-	// The rest is of kind hmac.
+	Prefix string // kinds token and hmac: text before it, "Bearer " or "sha256="
+	// The rest is of kind hmac; the tolerance of every kind that signs a time.
 	Encoding  string        // hex (default) or base64
-	Prefix    string        // text before the signature: "sha256="
+	Timestamp string        // the header with the signed time, when Format has none
 	Format    string        // the whole header: "timestamp={timestamp},signature={signature}"
 	Pick      string        // which entry of "v1=…,v2=…" is the signature: "v1"
 	Message   string        // what is signed: "{body}" (default) or text with {body} and {timestamp}
