@@ -15,6 +15,7 @@ import (
 	"cibridge/internal/diag"
 	"cibridge/internal/hook"
 	"cibridge/internal/provider"
+	"cibridge/internal/redact"
 	"cibridge/internal/store"
 )
 
@@ -25,6 +26,7 @@ type fixed struct {
 	applications []bridge.Application
 	hooks        []bridge.Hook
 	files        map[string]string // id -> file
+	secrets      []bridge.Secret   // of the configuration, besides theirs
 }
 
 // seedSources exist from the start: the formats whose senders know their route
@@ -42,6 +44,7 @@ type registry struct {
 	log          *slog.Logger
 	hooks        atomic.Pointer[hook.Set]
 	snapshot     atomic.Pointer[api.Snapshot]
+	secrets      atomic.Pointer[redact.Masker]
 
 	mu     sync.Mutex
 	fixed  fixed
@@ -110,6 +113,7 @@ func (r *registry) join() {
 	set, problems := hook.NewSet(next.Hooks, next.Applications, r.profiles)
 	r.report(problems)
 	r.hooks.Store(set)
+	r.secrets.Store(knownSecrets(r.fixed.secrets, next))
 	r.snapshot.Store(next)
 }
 

@@ -23,6 +23,7 @@ import (
 	"cibridge/internal/hook"
 	"cibridge/internal/mapping"
 	"cibridge/internal/provider"
+	"cibridge/internal/redact"
 	"cibridge/internal/seal"
 	"cibridge/internal/store"
 )
@@ -62,7 +63,10 @@ func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*system, 
 	if err != nil {
 		return nil, failed(exitConfig, err)
 	}
+	f.secrets = configSecrets(cfg)
 	s.registry = newRegistry(f, profiles, log)
+	log = slog.New(redact.Log(log.Handler(), s.registry.redactor))
+	s.log, s.registry.log, s.files.log = log, log, log
 	if s.store, err = store.Open(ctx, storeConfig(cfg, ring, s.registry, log)); err != nil {
 		return nil, failed(exitServer, err)
 	}
@@ -109,6 +113,7 @@ func (s *system) wire(profiles *provider.Profiles, set *mapping.Set) error {
 		CheckURL:    func(_ context.Context, url string) error { return dispatch.CheckURL(url, allow) },
 		Confirm:     s.fetcher.Get,
 		Providers:   profiles.Names(),
+		Known:       r.known,
 		Health:      s.health,
 		PublicURL:   cfg.PublicURL, MappingTests: s.files.testCounts,
 		MaxBody: int64(cfg.Limits.Body), MaxInFlight: int64(cfg.Limits.InFlight), CommitTimeout: cfg.Limits.CommitTimeout + 100*time.Millisecond,
@@ -123,7 +128,7 @@ func (s *system) wire(profiles *provider.Profiles, set *mapping.Set) error {
 	s.files.lost(set)
 	answers := hook.NewAnswers()
 	s.dispatch = dispatch.New(dispatch.Config{
-		Queue: s.store, Resolve: r.resolve, Sign: r.sign, Classify: profiles.Classify, DeliveredWhen: answers.Delivered,
+		Queue: s.store, Resolve: r.resolve, Sign: r.sign, Redact: r.redactor, Classify: profiles.Classify, DeliveredWhen: answers.Delivered,
 		EgressAllow: allow, Version: version, Workers: cfg.Dispatch.Workers, Timeout: cfg.Dispatch.Timeout,
 		LeaseMargin: cfg.Dispatch.LeaseMargin, Drain: cfg.Dispatch.Drain, Backoff: cfg.Dispatch.Backoff, Log: s.log,
 	})

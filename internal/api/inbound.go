@@ -100,6 +100,7 @@ func (s *Server) process(in *inbound, sources []bridge.Source) error {
 	in.result = in.mapping.Apply(mapping.Input{
 		Request: req, Source: in.claim.source, SignedAt: in.claim.signedAt,
 	})
+	s.withoutSecrets(&in.result)
 	result := in.result
 	if err := within(in.claim.scope, result.Events); err != nil {
 		return s.reject(in, req, result.Dedupe, err, dry)

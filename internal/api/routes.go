@@ -13,6 +13,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"cibridge/internal/redact"
 )
 
 // handler answers a request, or returns the error to answer with.
@@ -66,6 +68,7 @@ func table() []route {
 		{"GET", "/api/v1/runs/:id/deliveries", operator, (*Server).listRunDeliveries},
 		{"GET", "/api/v1/events", operator, (*Server).listEvents},
 		{"GET", "/api/v1/events/:id", operator, (*Server).getEvent},
+		{"GET", "/api/v1/events/:id/raw", operator, (*Server).getRaw},
 		{"GET", "/api/v1/deliveries", operator, (*Server).listDeliveries},
 		{"GET", "/api/v1/deliveries/:id", operator, (*Server).getDelivery},
 		{"POST", "/api/v1/deliveries/:id/redeliver", operator, (*Server).redeliver},
@@ -133,6 +136,9 @@ func (s *Server) serve(r route) gin.HandlerFunc {
 		id := "req_" + uuid.NewString()
 		c.Header("Cache-Control", "no-store")
 		c.Header("X-Request-Id", id)
+		if r.method == http.MethodGet { // other answers may show a secret once, to who has made it
+			c.Writer = &redactedWriter{c.Writer, redact.Redactor{Known: s.known()}}
+		}
 		err := s.admit(c)
 		if err == nil {
 			err = r.do(s, c)

@@ -24,6 +24,7 @@ import (
 
 	"cibridge/bridge"
 	"cibridge/internal/mapping"
+	"cibridge/internal/redact"
 )
 
 // Config is what a [Server] is made of. The interfaces, AdminTokens, CheckHook
@@ -64,6 +65,11 @@ type Config struct {
 	// it must not hold the address: that is a credential. Nil answers no
 	// handshake.
 	Confirm func(ctx context.Context, url string) error
+
+	// Known returns the secrets of the server, which are taken out of
+	// everything that is shown. It is asked for with each request. Nil knows
+	// none.
+	Known func() *redact.Masker
 
 	// Limit says how long the sender of an authenticated request has to wait
 	// before it is taken; 0 lets it in. key is the id of its API key, or "".

@@ -11,6 +11,7 @@ import (
 
 	"cibridge/bridge"
 	"cibridge/internal/provider"
+	"cibridge/internal/redact"
 )
 
 // Queue is where deliveries wait. All methods are safe for concurrent use.
@@ -48,6 +49,10 @@ type Config struct {
 	// "hook:<id>:hmac:<algorithm>", for the request's body. When nil, such
 	// references go to Resolve.
 	Sign func(ctx context.Context, ref string, body []byte) (string, error)
+	// Redact returns what takes secrets out of the log of attempts, besides
+	// those of the request itself. It is asked at every try. Nil takes out no
+	// others.
+	Redact func() *redact.Redactor
 	// Classify reads a complete answer for a profile; "" is the general
 	// classifier. Redirects and failed requests never get to it.
 	Classify func(profile string, a provider.Answer) provider.Class
