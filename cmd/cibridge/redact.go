@@ -13,7 +13,10 @@ import (
 // configSecrets are the secrets that a configuration has besides those of its
 // sources and applications.
 func configSecrets(cfg *config.Config) []bridge.Secret {
-	out := []bridge.Secret{cfg.AdminToken}
+	out := []bridge.Secret{cfg.AdminToken, cfg.ReadToken}
+	for _, t := range cfg.Tokens {
+		out = append(out, t.Token)
+	}
 	for _, key := range strings.Split(cfg.EncryptionKeys.Reveal(), ",") {
 		_, text, _ := strings.Cut(key, ":")
 		out = append(out, bridge.Secret(strings.TrimSpace(text)))

@@ -89,7 +89,7 @@ func newRoot() *cobra.Command {
 		groupStart:   {newDev(), newServe(), newForge()},
 		groupMapping: {newLint(), newTest()},
 		groupWatch:   {newSend(), newRuns(), newEvents(), newDeliveries(), newHooks()},
-		groupOperate: {newMappings(), newSources(), newKeys(), newApplications(), newVersion()},
+		groupOperate: {newMappings(), newSources(), newKeys(), newApplications(), newAudit(), newVersion()},
 	} {
 		for _, c := range cmds {
 			c.GroupID = group

@@ -145,10 +145,18 @@ var byRule = []func(t *rapid.T, secret string) (name string, value any){
 	func(t *rapid.T, s string) (string, any) {
 		return "variable", map[string]any{"value": s, "name": rapid.SampledFrom(secretMembers).Draw(t, "member")}
 	},
-	func(t *rapid.T, s string) (string, any) { return "clone", "https://ci:" + s + "@git.example/acme/shop.git" },
-	func(t *rapid.T, s string) (string, any) { return "clone", "cloned from http://" + s + "@git.example/x now" },
-	func(t *rapid.T, s string) (string, any) { return "link", "https://h.example/x?page=2&access_token=" + s + "#top" },
-	func(t *rapid.T, s string) (string, any) { return "step", "curl -H 'Authorization: Bearer " + s + "' https://h.example" },
+	func(t *rapid.T, s string) (string, any) {
+		return "clone", "https://ci:" + s + "@git.example/acme/shop.git"
+	},
+	func(t *rapid.T, s string) (string, any) {
+		return "clone", "cloned from http://" + s + "@git.example/x now"
+	},
+	func(t *rapid.T, s string) (string, any) {
+		return "link", "https://h.example/x?page=2&access_token=" + s + "#top"
+	},
+	func(t *rapid.T, s string) (string, any) {
+		return "step", "curl -H 'Authorization: Bearer " + s + "' https://h.example"
+	},
 	func(t *rapid.T, s string) (string, any) { return "env", "CI=1\nDEPLOY_TOKEN=" + s + "\nHOME=/root" },
 	func(t *rapid.T, s string) (string, any) { return "payload", `{"password":` + jsonText(s) + `}` },
 	func(t *rapid.T, s string) (string, any) {

@@ -40,6 +40,7 @@ type system struct {
 	dispatch *dispatch.Dispatcher
 	fetcher  *dispatch.Fetcher
 	listener net.Listener
+	admin    net.Listener // nil when operators are served beside senders
 	hup      chan os.Signal
 }
 
@@ -76,9 +77,9 @@ func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*system, 
 		s.store.Close()
 		return nil, err
 	}
-	if s.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+	if err := s.listen(); err != nil {
 		s.store.Close()
-		return nil, failed(exitConfig, fmt.Errorf("listen: %w", err))
+		return nil, failed(exitConfig, err)
 	}
 	// From here on, before anybody knows the address: unhandled it would end
 	// the process.
@@ -108,14 +109,15 @@ func (s *system) wire(profiles *provider.Profiles, set *mapping.Set) error {
 	var err error
 	s.api, err = api.New(api.Config{
 		Commit: a, Registry: r, Keys: s.store, Runs: a, Ledger: a, Deliveries: a, Attempts: a,
-		AdminTokens: []bridge.Secret{cfg.AdminToken},
-		CheckHook:   func(h bridge.Hook) map[string][]string { return hook.Check(h, profiles) },
-		CheckURL:    func(_ context.Context, url string) error { return dispatch.CheckURL(url, allow) },
-		Confirm:     s.fetcher.Get,
-		Providers:   profiles.Names(),
-		Known:       r.known,
-		Health:      s.health,
-		PublicURL:   cfg.PublicURL, MappingTests: s.files.testCounts,
+		Tokens: tokensOf(cfg), Audit: a, TrustedProxies: cfg.TrustedProxies,
+		Limit: limitOf(s.store, s.log, cfg.Limits.PerKey), LimitAddress: addressLimitOf(s.store, s.log, cfg.Limits.PerAddress),
+		CheckHook: func(h bridge.Hook) map[string][]string { return hook.Check(h, profiles) },
+		CheckURL:  func(_ context.Context, url string) error { return dispatch.CheckURL(url, allow) },
+		Confirm:   s.fetcher.Get,
+		Providers: profiles.Names(),
+		Known:     r.known,
+		Health:    s.health,
+		PublicURL: cfg.PublicURL, MappingTests: s.files.testCounts,
 		MaxBody: int64(cfg.Limits.Body), MaxInFlight: int64(cfg.Limits.InFlight), CommitTimeout: cfg.Limits.CommitTimeout + 100*time.Millisecond,
 		Log: s.log,
 	})
@@ -139,15 +141,16 @@ func (s *system) wire(profiles *provider.Profiles, set *mapping.Set) error {
 // new requests, those in flight are finished, leases are handed back.
 func (s *system) serve(ctx context.Context) error {
 	collectLess()
-	limits := s.cfg.Limits
-	server := api.HTTPServer(s.api, api.Timeouts{Read: limits.ReadTimeout, Idle: limits.IdleTimeout, MaxHeader: int(limits.Headers)}, s.log)
 	var work sync.WaitGroup
 	dispatching, stopDispatch := context.WithCancel(context.WithoutCancel(ctx))
 	var dispatchErr error
 	work.Go(func() { dispatchErr = s.dispatch.Run(dispatching) })
 	work.Go(func() { s.files.watch(dispatching, s.hup) })
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(s.listener) }()
+	servers := s.servers()
+	served := make(chan error, len(servers))
+	for _, server := range servers {
+		go func() { served <- server.run() }()
+	}
 
 	var err error
 	select {
@@ -155,11 +158,13 @@ func (s *system) serve(ctx context.Context) error {
 	case <-ctx.Done():
 		s.log.Info("shutting down")
 		s.api.Drain()
-		pause(limits.DrainDelay)
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-		err = server.Shutdown(closing)
-		cancel()
+		pause(s.cfg.Limits.DrainDelay)
 	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	for _, server := range servers {
+		err = errors.Join(err, server.Shutdown(closing))
+	}
+	cancel()
 	signal.Stop(s.hup)
 	stopDispatch()
 	work.Wait()
