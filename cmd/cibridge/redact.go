@@ -54,6 +54,12 @@ func knownSecrets(fixed []bridge.Secret, s *api.Snapshot) *redact.Masker {
 	}
 	for _, h := range s.Hooks {
 		add(h.Secret)
+		_, query, _ := strings.Cut(h.TargetURL, "?")
+		for _, pair := range strings.Split(query, "&") {
+			if name, value, _ := strings.Cut(pair, "="); redact.Name(name) && !strings.Contains(value, "{{") {
+				add(bridge.Secret(value))
+			}
+		}
 		for _, header := range h.Settings.RequestHeaders {
 			if redact.Name(header.Name) && !strings.Contains(header.Value, "{{") {
 				add(bridge.Secret(header.Value))

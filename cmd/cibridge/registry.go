@@ -150,6 +150,17 @@ func (r *registry) resolve(_ context.Context, ref string) (bridge.Secret, error)
 	return "", fmt.Errorf("%s is not there: the application was deleted, or has no access token", ref)
 }
 
+// permit refuses to send the access token of an application anywhere but to
+// the host that the application has now.
+func (r *registry) permit(ref, url string) error {
+	for _, a := range r.Snapshot().Applications {
+		if ref == hook.TokenRef(a.ID) {
+			return hook.MayReceive(a, url, r.profiles)
+		}
+	}
+	return nil // resolve says that it is gone
+}
+
 // sign returns the signature of a body with the secret of a hook.
 func (r *registry) sign(_ context.Context, ref string, body []byte) (string, error) {
 	for _, h := range r.Snapshot().Hooks {

@@ -130,7 +130,7 @@ func (s *system) wire(profiles *provider.Profiles, set *mapping.Set) error {
 	s.files.lost(set)
 	answers := hook.NewAnswers()
 	s.dispatch = dispatch.New(dispatch.Config{
-		Queue: s.store, Resolve: r.resolve, Sign: r.sign, Redact: r.redactor, Classify: profiles.Classify, DeliveredWhen: answers.Delivered,
+		Queue: s.store, Resolve: r.resolve, Permit: r.permit, Sign: r.sign, Redact: r.redactor, Classify: profiles.Classify, DeliveredWhen: answers.Delivered,
 		EgressAllow: allow, Version: version, Workers: cfg.Dispatch.Workers, Timeout: cfg.Dispatch.Timeout,
 		LeaseMargin: cfg.Dispatch.LeaseMargin, Drain: cfg.Dispatch.Drain, Backoff: cfg.Dispatch.Backoff, Log: s.log,
 	})

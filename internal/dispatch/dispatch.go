@@ -45,6 +45,9 @@ type Config struct {
 	// asked at every send, so a rotated secret counts at once. An error is
 	// retried for about an hour, since an administrator may mend it.
 	Resolve func(ctx context.Context, ref string) (bridge.Secret, error)
+	// Permit reports why what is behind a reference must not be sent to a URL,
+	// or nil. It is asked before Resolve. Nil permits all.
+	Permit func(ref, url string) error
 	// Sign returns the value of a reference whose third part is "hmac",
 	// "hook:<id>:hmac:<algorithm>", for the request's body. When nil, such
 	// references go to Resolve.
