@@ -6,6 +6,8 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 FUZZTIME ?= 5m
+# The fuzz targets of which make test runs a little, as package:target.
+FUZZ     ?= lang:FuzzScan lang:FuzzCompile lang:FuzzCompilePath yamldoc:FuzzParse mapping:FuzzLoad mapping:FuzzMapping
 
 .PHONY: help build run test tools lint bench fuzz clean
 
@@ -36,6 +38,7 @@ tools:
 test: tools ## all tests, with the race detector where there is a C compiler
 	@if command -v gcc >/dev/null; then set -x; CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...; else set -x; $(GO) test -timeout 20m ./...; fi
 	$(GO) test ./bridge -run TestAnyOrderConverges -rapid.checks=100000
+	@set -e; for t in $(FUZZ); do echo "== $${t#*:}"; $(GO) test ./internal/$${t%:*} -run '^$$' -fuzz "^$${t#*:}$$" -fuzztime 3s -fuzzminimizetime 10x; done
 
 lint: ## vet, linters, formatting, go.mod
 	$(GO) mod tidy -diff
@@ -48,7 +51,7 @@ bench: build ## events per second beside a bare floor, and Redis bytes per run
 fuzz: ## every fuzz target for FUZZTIME
 	@set -e; grep -rl --include=*_test.go '^func Fuzz' . | while read -r file; do \
 	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
-	    echo "== $$target"; $(GO) test $$(dirname $$file) -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME); \
+	    echo "== $$target"; $(GO) test $$(dirname $$file) -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x; \
 	  done; \
 	done
 

@@ -76,7 +76,8 @@ const (
 // is resolved only when the request is sent (never both).
 type Part struct {
 	Text string `json:"t,omitempty"`
-	// Ref is "application:<id>:access_token" or "hook:<id>:<name>".
+	// Ref is "application:<id>:access_token" or "hook:<id>:<name>". The first
+	// may end in ":basic" or ":authorization", the form in which it is sent.
 	Ref string `json:"r,omitempty"`
 }
 
@@ -150,6 +151,9 @@ type Lease struct {
 	// Memo is what the last settlement of this delivery left, "" before the
 	// first one and after a redelivery was asked for.
 	Memo string
+	// Captured is what the last settlement in this lane left, "" when none
+	// did.
+	Captured string
 }
 
 // Verdict is what a settled attempt means for its delivery.
@@ -165,6 +169,9 @@ const (
 // Settlement closes a lease.
 type Settlement struct {
 	Verdict Verdict
+	// Outcome is what the attempt came to, for logs and counters: delivered,
+	// transient, throttled, credential, permanent, …
+	Outcome string
 	Reason  string // for people: "201 Created", "503 Service Unavailable, retried in 2s"
 	DelayMS int64  // before the next try, for VerdictRetry
 	// Ambiguous reports that the request may have been applied although no
@@ -178,8 +185,11 @@ type Settlement struct {
 	TargetFailed bool
 	// Memo is kept with the delivery for its next lease, unread: how many
 	// tries failed for which reason.
-	Memo    string
-	Attempt Attempt
+	Memo string
+	// Captured is kept with the lane for its next leases, unread, in place of
+	// what was kept before: what the provider said of the resource.
+	Captured string
+	Attempt  Attempt
 }
 
 // Attempt is the record of one HTTP try, credentials masked.

@@ -83,9 +83,31 @@ func digest(parts ...string) string {
 // JoinKey joins the parts of a native id with "/"; a "/" or "%" inside a part
 // is escaped, so that no two lists of parts give one key.
 func JoinKey(parts ...string) string {
-	escaped := make([]string, len(parts))
-	for i, p := range parts {
-		escaped[i] = strings.ReplaceAll(strings.ReplaceAll(p, "%", "%25"), "/", "%2F")
+	if len(parts) == 1 {
+		if p := parts[0]; !strings.ContainsAny(p, "%/") {
+			return p
+		}
 	}
-	return strings.Join(escaped, "/")
+	size := 8 // of a few characters that are escaped, and of the "/"
+	for _, p := range parts {
+		size += len(p) + 1
+	}
+	var b strings.Builder
+	b.Grow(size)
+	for i, p := range parts {
+		if i > 0 {
+			b.WriteByte('/')
+		}
+		for j := 0; j < len(p); j++ {
+			switch p[j] {
+			case '%':
+				b.WriteString("%25")
+			case '/':
+				b.WriteString("%2F")
+			default:
+				b.WriteByte(p[j])
+			}
+		}
+	}
+	return b.String()
 }

@@ -1,6 +1,8 @@
 package mappings
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -12,7 +14,7 @@ import (
 // The template is what people paste: what it posts, with what Argo fills in, is
 // the format.
 func TestTemplateOfArgoPostsTheFormat(t *testing.T) {
-	data, err := files.ReadFile("samples/argo-workflows/tell-cibridge.yaml")
+	data, err := os.ReadFile(filepath.Join("..", "configs", "argo-workflows.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"time"
 
 	"cibridge/bridge"
 	"cibridge/internal/api"
@@ -96,61 +94,6 @@ func entryOf(e store.Entry) api.Entry {
 		Method: e.Request.Method, Path: e.Request.Path, Outcome: e.Outcome, Reason: e.Reason, Runs: e.Runs,
 		DuplicateOf: e.DuplicateOf, Warnings: e.Warnings, Bytes: len(e.Request.Body),
 	}
-}
-
-// Delivery implements [api.Deliveries].
-func (a adapter) Delivery(ctx context.Context, id string) (api.DeliveryStatus, error) {
-	s, err := a.Store.Delivery(ctx, id)
-	return statusOf(s), err
-}
-
-// Deliveries implements [api.Deliveries]: the deliveries of one run, the
-// pending or the dead ones, else those of the newest runs.
-func (a adapter) Deliveries(ctx context.Context, f api.DeliveryFilter) ([]api.DeliveryStatus, string, error) {
-	found, next, err := a.deliveries(ctx, f)
-	var out []api.DeliveryStatus
-	for _, s := range found {
-		if (f.State == "" || s.State == f.State) && (f.Hook == "" || s.Delivery.Hook == f.Hook) && (f.Run == "" || s.Delivery.Run == f.Run) {
-			out = append(out, statusOf(s))
-		}
-	}
-	return out, next, err
-}
-
-func (a adapter) deliveries(ctx context.Context, f api.DeliveryFilter) ([]store.Status, string, error) {
-	switch {
-	case f.Run != "":
-		found, err := a.Store.Deliveries(ctx, f.Run)
-		slices.Reverse(found)
-		return found, "", err
-	case f.State == bridge.DeliveryDead:
-		return a.Store.DeadLetters(ctx, f.Limit, f.Cursor)
-	case f.State == bridge.DeliveryPending || f.State == bridge.DeliverySending:
-		found, err := a.Store.Pending(ctx, maxPage) // those of both states: the filter is the caller's
-		return found, "", err
-	}
-	runs, next, err := a.Store.Runs(ctx, store.RunFilter{Limit: f.Limit, Cursor: f.Cursor})
-	if err != nil {
-		return nil, "", err
-	}
-	var all []store.Status
-	for _, r := range runs {
-		of, err := a.Store.Deliveries(ctx, r.ID)
-		if err != nil {
-			return nil, "", fmt.Errorf("deliveries of %s: %w", r.ID, err)
-		}
-		slices.Reverse(of)
-		all = append(all, of...)
-	}
-	return all, next, nil
-}
-
-func statusOf(s store.Status) api.DeliveryStatus {
-	out := api.DeliveryStatus{Delivery: s.Delivery, State: s.State, Reason: s.Reason, Tries: s.Tries, Updated: time.UnixMilli(s.Updated).UTC()}
-	if s.Next > 0 {
-		out.Next = time.UnixMilli(s.Next).UTC()
-	}
-	return out
 }
 
 // HookAttempts implements [api.Attempts].

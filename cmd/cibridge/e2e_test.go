@@ -287,6 +287,28 @@ func TestGitLabRetryTurnsGreen(t *testing.T) {
 	}
 }
 
+// TestGitLabStaysInOnePipeline makes a new pipeline for the commit between two
+// states: the second one goes where the first is.
+func TestGitLabStaysInOnePipeline(t *testing.T) {
+	s := newStack(t)
+	s.application("gitlab", s.forge.url)
+	s.hook(map[string]any{"name": "ci", "profile": "gitlab", "context": "ci/build"})
+	sha, key := shaOf(t.Name()), s.key("codenow")
+	post := func(event, more string) {
+		s.post(sent{"/ci/webhook", map[string]string{"X-Codenow-Api-Key": key}, fmt.Sprintf(`{"type":"codenow.ci.%s.event","pipelineId":"b1",%s}`, event, more)})
+		s.settled(20 * time.Second)
+	}
+	post("start", `"componentId":"shop","buildVersion":"1"`)
+	post("result", `"payload":[{"type":"git-revision","version":"v1","repositoryUrl":"https://gitlab.com/acme/shop","branch":"main","commitSha":"`+sha+`"}]`)
+	if status, answer, err := request("POST", s.forge.url+"/_forge/pipelines", nil, []byte(`{"repository":"acme/shop","sha":"`+sha+`"}`)); status != 204 || err != nil {
+		t.Fatalf("forge: %d %v %s", status, err, answer)
+	}
+	post("end", `"result":"FAILED"`)
+	if got := s.commits()[sha]; len(got) != 1 || !slices.Equal(statesOf(got, "ci/build"), []string{"running", "failed"}) {
+		t.Errorf("the commit shows %+v", got)
+	}
+}
+
 // TestSEIVariants posts every body that real SEI clients send.
 func TestSEIVariants(t *testing.T) {
 	s := newStack(t)
@@ -355,7 +377,8 @@ func TestSEIVariants(t *testing.T) {
 // TestEveryProvider sends one finished run to each source provider, with the
 // address that people find in its documentation.
 func TestEveryProvider(t *testing.T) {
-	for provider, path := range map[string]string{"github": "", "github enterprise": "/api/v3", "gitlab": "/api/v4", "gitlab, its plain address": "", "gitea": "/api/v1", "gitea, its plain address": ""} {
+	for provider, path := range map[string]string{"github": "", "github enterprise": "/api/v3", "gitlab": "/api/v4", "gitlab, its plain address": "", "gitea": "/api/v1", "gitea, its plain address": "",
+		"bitbucket": "", "bitbucket-dc": "/bitbucket", "azure-devops": "/acme", "harness-code": ""} {
 		t.Run(provider, func(t *testing.T) {
 			s := newStack(t)
 			name, _, _ := strings.Cut(strings.ReplaceAll(provider, ",", " "), " ")
@@ -364,8 +387,15 @@ func TestEveryProvider(t *testing.T) {
 			sha := shaOf(provider)
 			s.post(sent{"/v1/custom-cicd", map[string]string{"Authorization": "Bearer " + s.key("harness-sei")}, payload(t, "harness-sei/flat-new-names.json", payloadSHA, sha, `"result": "success"`, `"result": "FAILED"`)})
 			s.settled(20 * time.Second)
-			want := map[string]string{"github": "failure", "gitea": "failure", "gitlab": "failed"}[name]
-			if got := statesOf(s.commits()[sha], "ci/build"); !slices.Equal(got, []string{want}) {
+			want := map[string]string{"github": "failure", "gitea": "failure", "gitlab": "failed", "bitbucket": "FAILED", "bitbucket-dc": "FAILED", "azure-devops": "failed", "harness-code": "failure"}[name]
+			context := "ci/build"
+			switch name {
+			case "azure-devops":
+				context = "cibridge/ci/build" // its genre comes first
+			case "harness-code":
+				context = "ci-build-178699854547" // a slash cannot be in an identifier
+			}
+			if got := statesOf(s.commits()[sha], context); !slices.Equal(got, []string{want}) {
 				t.Errorf("states %v, want %s", got, want)
 			}
 		})

@@ -17,7 +17,7 @@ const maxFile = 4 << 20
 // codeFile is the code of a file or directory that cannot be read.
 const codeFile = "E103"
 
-func unreadable(name, message string) diag.Problems {
+func noFile(name, message string) diag.Problems {
 	return diag.Problems{{File: name, Code: codeFile, Message: message, Severity: diag.SeverityError}}
 }
 
@@ -36,9 +36,9 @@ func readTree(roots []string, some bool) ([]mapping.File, diag.Problems) {
 		info, err := os.Stat(root)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			t.problems = append(t.problems, unreadable(root, "there is no such file or directory")...)
+			t.problems = append(t.problems, noFile(root, "there is no such file or directory")...)
 		case err != nil:
-			t.problems = append(t.problems, unreadable(root, "it cannot be read: "+err.Error())...)
+			t.problems = append(t.problems, noFile(root, "it cannot be read: "+err.Error())...)
 		case info.IsDir():
 			t.walk(root)
 		default:
@@ -46,7 +46,7 @@ func readTree(roots []string, some bool) ([]mapping.File, diag.Problems) {
 			continue
 		}
 		if some && t.found == 0 && len(t.problems) == 0 {
-			t.problems = unreadable(root, "there are no .yaml files in it")
+			t.problems = noFile(root, "there are no .yaml files in it")
 		}
 	}
 	return t.files, t.problems
@@ -60,15 +60,15 @@ type tree struct {
 }
 
 func (t *tree) walk(root string) {
-	real := withoutLink(root)
-	_ = filepath.WalkDir(real, func(path string, d fs.DirEntry, err error) error {
-		rel, _ := filepath.Rel(real, path)
+	top := withoutLink(root)
+	_ = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		rel, _ := filepath.Rel(top, path)
 		name := filepath.Join(root, rel)
 		hidden := rel != "." && strings.HasPrefix(d.Name(), ".")
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
-			t.problems = append(t.problems, unreadable(name, "it cannot be read: "+err.Error())...)
+			t.problems = append(t.problems, noFile(name, "it cannot be read: "+err.Error())...)
 		case d.IsDir() && hidden:
 			return fs.SkipDir
 		case d.IsDir() || hidden:
@@ -91,7 +91,7 @@ func (t *tree) read(name string) {
 	case err == nil && !info.Mode().IsRegular():
 		return // a directory behind a link; a pipe, which would never end
 	case err == nil && info.Size() > maxFile:
-		t.problems = append(t.problems, unreadable(name, "it is larger than 4 MiB")...)
+		t.problems = append(t.problems, noFile(name, "it is larger than 4 MiB")...)
 		return
 	}
 	t.seen[name] = true
@@ -99,7 +99,7 @@ func (t *tree) read(name string) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		t.problems = append(t.problems, unreadable(name, "it cannot be read: "+err.Error())...)
+		t.problems = append(t.problems, noFile(name, "it cannot be read: "+err.Error())...)
 	default:
 		t.files = append(t.files, mapping.File{Name: name, Data: data})
 	}

@@ -18,8 +18,8 @@ func newForge() *cobra.Command {
 	var faults []string
 	cmd := &cobra.Command{
 		Use: "forge", Short: "a strict source provider to rehearse against", Args: cobra.NoArgs,
-		Long: "forge takes commit statuses as GitHub (/repos/… or /api/v3/repos/…), GitLab (/api/v4/projects/…) and Gitea (/api/v1/repos/…)\n" +
-			"do, with their rules, limits and error answers, and shows what a person would see on each commit: as a page at /,\n" +
+		Long: "forge takes commit statuses as GitHub, GitLab, Gitea, Bitbucket Cloud and Data Center, Azure DevOps, Harness Code and\n" +
+			"Gerrit do, with their rules, limits and error answers, and shows what a person would see on each commit: as a page at /,\n" +
 			"as JSON at /_forge/commits and /_forge/requests. Any token is accepted. It keeps everything in memory.\n\n" +
 			"--fail makes it fail: <code|timeout|reset|late>[x<times>][:<state>]. 503x1:pending answers the first attempt at\n" +
 			"the pending of each commit with 503.",
@@ -34,7 +34,7 @@ func newForge() *cobra.Command {
 				return failed(exitConfig, fmt.Errorf("listen: %w", err))
 			}
 			url := "http://" + l.Addr().String()
-			fmt.Fprintf(cmd.OutOrStdout(), "forge listens on %s\n  what commits show   %s/\n  base URL for        github %s, gitlab %s/api/v4, gitea %s/api/v1\n", url, url, url, url, url)
+			fmt.Fprintf(cmd.OutOrStdout(), "forge listens on %s\n  what commits show   %s/\n  base URL            %s for every provider, %s/acme for azure-devops\n", url, url, url, url)
 			return serveUntilDone(cmd.Context(), &http.Server{Handler: forge.New(forge.Config{Faults: parsed}), ReadHeaderTimeout: 5 * time.Second}, l)
 		},
 	}

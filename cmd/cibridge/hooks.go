@@ -99,7 +99,7 @@ func hooksCreate(f *clientFlags) *cobra.Command {
 	cmd.Flags().StringVar(&pipeline, "pipeline", "*", "pl_…, <source>/<pipeline.id>, or * for every pipeline")
 	cmd.Flags().StringVarP(&file, "file", "f", "", "JSON file with the hook, in the shape of the Devopness API (- reads standard input)")
 	cmd.Flags().StringVar(&name, "name", "", "name of the hook")
-	cmd.Flags().StringVar(&profile, "profile", "", "source provider: github, gitlab or gitea; says everything else")
+	cmd.Flags().StringVar(&profile, "profile", "", "says everything else: github, gitlab, gitea, bitbucket, bitbucket-dc, azure-devops, harness-code, gerrit, codenow, sei or cdevents")
 	cmd.Flags().StringVar(&context, "context", "", "name of the commit status (default ci/cibridge)")
 	return cmd
 }

@@ -84,8 +84,8 @@ func (s *stack) generation(n int64) ready {
 	return s.readyWhen(fmt.Sprintf("at generation %d", n), func(r ready) bool { return r.Mappings.Generation == n && r.Mappings.LastError == nil })
 }
 
-// cli runs a command against the server.
-func (s *stack) cli(args ...string) (out string, code int) {
+// ends runs a command against the server and returns what it wrote and how it ended.
+func (s *stack) ends(args ...string) (out string, code int) {
 	s.t.Helper()
 	path, err := program()
 	if err != nil {
@@ -113,8 +113,9 @@ tests: [{name: ok, body: {id: 1, state: ok}, expect: {status: succeeded}}]
 // a server that goes on serving.
 func TestServeReloads(t *testing.T) {
 	s, dir := newServer(t, map[string]string{
-		"mappings/acme.yaml": acmeMapping,
-		"cibridge.yaml":      "mappings: {dirs: [mappings]}\npublic_url: https://ci.acme.example\nsources: [{id: acme, mapping: acme, secrets: [a token of acme]}]\n",
+		"mappings/acme.yaml":      acmeMapping,
+		"mappings/acme_test.yaml": "mapping: acme\ntests: [{name: not over, body: {id: 1}, expect: {outcome: applied}}]\n",
+		"cibridge.yaml":           "mappings: {dirs: [mappings]}\npublic_url: https://ci.acme.example\nsources: [{id: acme, mapping: acme, secrets: [a token of acme]}]\n",
 	})
 	file := filepath.Join(dir, "mappings", "acme.yaml")
 	post := func(path string) string {
@@ -147,7 +148,7 @@ func TestServeReloads(t *testing.T) {
 	}
 	wants(fmt.Sprint(broken.Reasons), "generation 2 stays", "mappings/acme.yaml:8:1: unknown key")
 	wants(post("/in/acme"), `200 {"set":"two"}`)
-	out, code := s.cli("mappings", "list")
+	out, code := s.ends("mappings", "list")
 	wants(out, "acme ", "token", "POST /acme/v2", "mappings/acme.yaml", "Acme CI", "github-actions.yaml", "generation 2, loaded ", "Newer files are not in use",
 		"mappings/acme.yaml:8:1", `8 | runkey: id`, "did you mean \"run_key\"?")
 	if code != exitFindings {
@@ -161,12 +162,12 @@ func TestServeReloads(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.generation(4)
-	out, code = s.cli("mappings", "list", "--json")
-	wants(out, `"generation": 4`, `"name": "acme"`, `"tests": 1,`, `"file": "mappings/acme.yaml"`, `"last_error": null`)
+	out, code = s.ends("mappings", "list", "--json")
+	wants(out, `"generation": 4`, `"name": "acme"`, `"tests": 2,`, `"file": "mappings/acme.yaml"`, `"last_error": null`)
 	if code != exitOK {
 		t.Errorf("exit code %d, want 0", code)
 	}
-	out, _ = s.cli("sources", "get", "acme")
+	out, _ = s.ends("sources", "get", "acme")
 	wants(out, `"https://ci.acme.example/acme/hook"`, `"https://ci.acme.example/in/acme"`)
 
 	writeFile(t, filepath.Join(dir, "mappings", "shop.yaml"), strings.NewReplacer("name: acme", "name: shop", "/acme/hook", "/shop/hook").Replace(acmeMapping))
@@ -180,7 +181,8 @@ func TestServeReloads(t *testing.T) {
 	}
 	wants(fmt.Sprint(lost.Reasons), `source "acme" receives nothing: mapping "acme" is not loaded`)
 	wants(post("/in/acme"), `503`, `mapping \"acme\" of source \"acme\" is not loaded`)
-	wants(s.serve.log.String(), `"msg":"mappings loaded","generation":6,"mappings":5,"added":[],"removed":["acme"]`,
+	all := len(shippedFiles()) + 1 // and shop
+	wants(s.serve.log.String(), fmt.Sprintf(`"msg":"mappings loaded","generation":6,"mappings":%d,"added":[],"removed":["acme"]`, all),
 		`"msg":"a source receives nothing","source":"acme"`, `"msg":"a problem in a file","problem":"mappings/acme.yaml:8:1: unknown key`)
 	if code := s.serve.terminate(); code != 0 {
 		t.Errorf("exit code %d\n%s", code, s.serve.log)
@@ -213,6 +215,14 @@ func TestServeReloadsHooks(t *testing.T) {
 			}
 			return nil
 		})
+		var hooks list[struct{ ID, Name string }]
+		s.admin("GET", "/api/v1/hooks", nil, &hooks)
+		for _, h := range hooks.Items {
+			status, answer := s.do("DELETE", "/hooks/outgoing/"+h.ID, map[string]string{"Authorization": "Bearer " + adminToken}, nil)
+			if file := map[string]string{"one": "hooks/ci.yaml", "two": "hooks/cd.yaml"}[h.Name]; status != 403 || !strings.Contains(answer, "comes from "+file) {
+				t.Errorf("delete hook %s: %d %s", h.Name, status, answer)
+			}
+		}
 		writeFile(t, filepath.Join(dir, "hooks", "cd.yaml"), "{pipeline: '*', name: two, profil: gitlab}\n")
 		if !watch {
 			if err := s.serve.cmd.Process.Signal(syscall.SIGHUP); err != nil {
@@ -254,6 +264,27 @@ events:
 	}
 	if log := s.serve.log.String(); strings.Contains(log, "very-secret") || strings.Contains(answer, "very-secret") {
 		t.Errorf("the token shows:\n%s", log)
+	}
+}
+
+// TestServeSaysWhatIsLost: a source that the API made may be left without its
+// mapping while the server is down. That is said, and is no reason to stay
+// down.
+func TestServeSaysWhatIsLost(t *testing.T) {
+	s, dir := newServer(t, map[string]string{"mappings/acme.yaml": acmeMapping, "cibridge.yaml": "mappings: {dirs: [mappings]}\n"})
+	s.admin("POST", "/api/v1/sources", map[string]any{"id": "stored", "mapping": "acme", "secrets": []string{"a token of acme"}}, nil)
+	s.serve.terminate()
+	writeFile(t, filepath.Join(dir, "mappings", "acme.yaml"), strings.Replace(acmeMapping, "name: acme", "name: shop", 1))
+	s.serve = startProcessIn(t, dir, s.env, "serve", "--listen", "127.0.0.1:0")
+	r := s.generation(1)
+	if !r.Ready || r.Mappings.Unusable["stored"] != `mapping "acme" is not loaded` {
+		t.Errorf("at the start: %+v", r)
+	}
+	if want := `"msg":"a source receives nothing","source":"stored"`; !strings.Contains(s.serve.log.String(), want) {
+		t.Errorf("the log lacks %s", want)
+	}
+	if out, code := s.ends("mappings", "list"); code != exitOK || !strings.Contains(out, `source stored receives nothing: mapping "acme" is not loaded`) {
+		t.Errorf("exit code %d\n%s", code, out)
 	}
 }
 

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,44 +15,118 @@ import (
 
 func newLint() *cobra.Command {
 	var format string
+	var strict bool
 	cmd := &cobra.Command{
-		Use: "lint [FILE|DIR]...", Short: "check mapping files", Example: "  cibridge lint mappings/\n  cibridge lint acme.yaml --format json",
-		Long: "lint checks mapping files and prints every problem at once. Without arguments it checks mappings/ here.\nIt ends with 1 when there is a problem.",
+		Use: "lint [FILE|DIR|DIR/...|GLOB]...", Short: "check mapping files",
+		Example: "  cibridge lint mappings/\n  cibridge lint ./... --strict\n  cibridge lint 'ci/*.yaml' docs/ci.md --format github",
+		Long: `lint checks mapping files and prints every problem at once. Without arguments it checks mappings/ here.
+
+A directory stands for all YAML files below it, and for the ` + "```yaml" + ` blocks in its Markdown files that are whole
+mappings. DIR/... leaves out what is no mapping, and folders named testdata or beginning with a point.
+
+Errors keep a file from being used. Warnings are of what is right but doubtful: events, paths and status words that
+no test reaches, events that are never tried, secrets that are kept. "cibridge help CODE" explains each of them.
+
+It ends with 0 when there is no error, with 1 when there is one, or with --strict a warning, and with 2 when the
+command line is wrong.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			write, ok := lintFormats[format]
 			if !ok {
-				return fmt.Errorf("--format %q: want text or json", format)
+				return fmt.Errorf("--format %q: want text, json, sarif or github", format)
 			}
-			files, err := readMappings(args)
+			in, err := readLint(args)
 			if err != nil {
 				return err
 			}
-			_, problems := mapping.Load(files)
-			if err := write(cmd, problems, files); err != nil {
+			problems := in.problems()
+			if err := write(cmd.OutOrStdout(), problems, in); err != nil {
 				return err
 			}
-			if len(problems) > 0 {
+			if len(problems.Errors()) > 0 || strict && len(problems) > 0 {
 				return failed(exitFindings, errReported)
 			}
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	cmd.Flags().StringVar(&format, "format", "text", "text, json, sarif, or github (annotations of GitHub Actions)")
+	cmd.Flags().BoolVar(&strict, "strict", false, "end with 1 for warnings, too")
 	return cmd
 }
 
-var lintFormats = map[string]func(cmd *cobra.Command, ps diag.Problems, files []mapping.File) error{
-	"text": func(cmd *cobra.Command, ps diag.Problems, files []mapping.File) error {
-		diag.WriteText(cmd.OutOrStdout(), ps, sourceOf(files), isTerminal(cmd.OutOrStdout()))
-		if len(ps) == 0 {
-			fmt.Fprintf(cmd.OutOrStdout(), "%d files, no problems\n", len(files))
-		}
-		return nil
+var lintFormats = map[string]func(w io.Writer, ps diag.Problems, in *lintInput) error{
+	"text": func(w io.Writer, ps diag.Problems, in *lintInput) error {
+		diag.WriteText(w, ps, in.source, isTerminal(w))
+		_, err := fmt.Fprintln(w, summary(ps, len(in.files)))
+		return err
 	},
-	"json": func(cmd *cobra.Command, ps diag.Problems, _ []mapping.File) error {
-		return diag.WriteJSON(cmd.OutOrStdout(), ps)
+	"json":   func(w io.Writer, ps diag.Problems, _ *lintInput) error { return diag.WriteJSON(w, ps) },
+	"github": func(w io.Writer, ps diag.Problems, _ *lintInput) error { return diag.WriteGitHub(w, ps) },
+	"sarif": func(w io.Writer, ps diag.Problems, _ *lintInput) error {
+		return diag.WriteSARIF(w, ps, diag.Tool{Name: "cibridge", Version: version})
 	},
 }
+
+// summary counts problems: "2 files, 1 error, 3 warnings".
+func summary(ps diag.Problems, files int) string {
+	parts := []string{counted(files, "file")}
+	if n := len(ps.Errors()); n > 0 {
+		parts = append(parts, counted(n, "error"))
+	}
+	if n := len(ps.Warnings()); n > 0 {
+		parts = append(parts, counted(n, "warning"))
+	}
+	if len(ps) == 0 {
+		return parts[0] + ", no problems"
+	}
+	return strings.Join(parts, ", ") + "; \"cibridge help " + ps[0].Code + "\" explains a code"
+}
+
+// lintInput is what lint was asked to check.
+type lintInput struct {
+	files  map[string][]byte // whole files by their names
+	groups [][]mapping.File  // what is loaded together: all YAML files, and each block by itself
+}
+
+// readLint reads the files of the arguments. A Markdown file that is named
+// itself must have a mapping in it.
+func readLint(args []string) (*lintInput, error) {
+	names, err := findFiles(args)
+	if err != nil {
+		return nil, err
+	}
+	in := &lintInput{files: map[string][]byte{}, groups: [][]mapping.File{nil}}
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		if !isMarkdown(name) {
+			in.files[name] = data
+			in.groups[0] = append(in.groups[0], mapping.File{Name: name, Data: data})
+			continue
+		}
+		blocks := mappingBlocks(data)
+		if len(blocks) == 0 && slices.Contains(args, name) {
+			return nil, fmt.Errorf("%s: no ```yaml block in it is a mapping, with version and events at its top", name)
+		}
+		for _, block := range blocks {
+			in.files[name] = data
+			in.groups = append(in.groups, []mapping.File{{Name: name, Data: block}})
+		}
+	}
+	return in, nil
+}
+
+func (in *lintInput) problems() diag.Problems {
+	var all diag.Problems
+	for _, files := range in.groups {
+		all = append(all, mapping.Lint(files, mapping.TestOptions{})...)
+	}
+	all.Sort()
+	return all
+}
+
+func (in *lintInput) source(name string) []byte { return in.files[name] }
 
 func sourceOf(files []mapping.File) func(string) []byte {
 	return func(name string) []byte {
@@ -78,23 +149,17 @@ func isTerminal(w any) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// readMappings reads files, and the .yaml files below directories; a test
-// file brings its mapping along and the other way round.
+// readMappings reads the YAML files of the arguments, see findFiles.
 func readMappings(args []string) ([]mapping.File, error) {
-	if len(args) == 0 {
-		args = []string{"mappings"}
+	names, err := findFiles(args)
+	if err != nil {
+		return nil, err
 	}
-	var names []string
-	for _, arg := range args {
-		found, err := yamlFiles(strings.TrimSuffix(arg, "..."))
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, found...)
-	}
-	slices.Sort(names)
 	var files []mapping.File
-	for _, name := range slices.Compact(names) {
+	for _, name := range names {
+		if isMarkdown(name) {
+			continue
+		}
 		data, err := os.ReadFile(name)
 		if err != nil {
 			return nil, err
@@ -102,29 +167,6 @@ func readMappings(args []string) ([]mapping.File, error) {
 		files = append(files, mapping.File{Name: name, Data: data})
 	}
 	return files, nil
-}
-
-func yamlFiles(root string) ([]string, error) {
-	info, err := os.Stat(root)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s: there is no such file or directory", root)
-	case err != nil:
-		return nil, err
-	case !info.IsDir():
-		return withPartner(root), nil
-	}
-	var names []string
-	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && (strings.HasSuffix(path, ".yaml") || strings.HasSuffix(path, ".yml")) {
-			names = append(names, path)
-		}
-		return err
-	})
-	if err == nil && len(names) == 0 {
-		return nil, fmt.Errorf("%s: no .yaml files in it", root)
-	}
-	return names, err
 }
 
 // withPartner adds shop_test.yaml to shop.yaml, and the other way round.
@@ -138,55 +180,4 @@ func withPartner(name string) []string {
 		return []string{name}
 	}
 	return []string{name, partner}
-}
-
-func newTest() *cobra.Command {
-	var pattern string
-	var verbose bool
-	cmd := &cobra.Command{
-		Use: "test [FILE|DIR]...", Short: "run the tests of mapping files", Example: "  cibridge test mappings/\n  cibridge test acme.yaml -v --run \"a failed build\"",
-		Long: "test runs the tests inside mapping files and beside them (<name>_test.yaml), without a server.\nWithout arguments it tests mappings/ here. It ends with 1 when a test fails.",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			files, err := readMappings(args)
-			if err != nil {
-				return err
-			}
-			set, problems := mapping.Load(files)
-			if errs := problems.Errors(); len(errs) > 0 {
-				diag.WriteText(cmd.ErrOrStderr(), errs, sourceOf(files), isTerminal(cmd.ErrOrStderr()))
-				return failed(exitFindings, errReported)
-			}
-			return runTests(cmd, set, pattern, verbose)
-		},
-	}
-	cmd.Flags().StringVar(&pattern, "run", "", "only tests whose name contains this")
-	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "name the tests that pass, too")
-	return cmd
-}
-
-func runTests(cmd *cobra.Command, set *mapping.Set, pattern string, verbose bool) error {
-	out := cmd.OutOrStdout()
-	start, passed, bad := time.Now(), 0, 0
-	for _, name := range set.Names() {
-		m := set.Get(name)
-		for _, r := range mapping.RunTests(m, mapping.TestOptions{Run: pattern}) {
-			if len(r.Failures) > 0 {
-				bad++
-				fmt.Fprintf(out, "FAIL  %s: %s\n      %s\n", r.File, r.Name, strings.ReplaceAll(strings.Join(r.Failures, "\n"), "\n", "\n      "))
-				continue
-			}
-			passed++
-			if verbose {
-				fmt.Fprintf(out, "PASS  %s: %s (%s)\n", r.File, r.Name, r.Took.Round(time.Microsecond))
-			}
-		}
-	}
-	fmt.Fprintf(out, "%d passed, %d failed in %s\n", passed, bad, time.Since(start).Round(time.Millisecond))
-	switch {
-	case bad > 0:
-		return failed(exitFindings, errReported)
-	case passed == 0:
-		return failed(exitFindings, fmt.Errorf("no test matches; --run %q", pattern))
-	}
-	return nil
 }

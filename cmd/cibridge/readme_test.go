@@ -1,13 +1,18 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"cibridge/internal/mapping"
 )
 
 // block is a fenced part of the README: ```sh setup.
@@ -82,7 +87,7 @@ func TestReadme(t *testing.T) {
 		"send":    {"{\"status\":\"accepted\"}\n{\"status\":\"accepted\"}\n{\"status\":\"accepted\"}"},
 		"look":    {"incomplete", "artifact.helm", "delivered", `"state": ?"success"`, "64be72b2c1f7d2a33082f98a40a848880fcdcd5e"},
 		"sample":  {"05-end", "succeeded"},
-		"mapping": {"no problems", "1 passed, 0 failed"},
+		"mapping": {"no problems", "3 passed, 0 failed", "E203: a literal where a path is meant"},
 	} {
 		if !done[name] {
 			t.Errorf("the README has no part %q", name)
@@ -153,5 +158,32 @@ func TestDevKeepsWhatItHad(t *testing.T) {
 	startProcessIn(t, dir, env, "dev", "--listen", strings.TrimPrefix(dev.url, "http://"))
 	if after := bash("bin/cibridge keys list --json; bin/cibridge runs list --limit 3 --json"); after != before {
 		t.Errorf("after a restart\n%s\nwant\n%s", after, before)
+	}
+}
+
+// The README lists the formats that ship, all of them and no others.
+func TestReadmeFormats(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(data), "## Formats")
+	table, _, _ = strings.Cut(table, "\n## ")
+	var listed []string
+	tools := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| ([^|,]+)[^|]* \\| `([a-z-]+)` \\|").FindAllStringSubmatch(table, -1) {
+		listed = append(listed, m[2])
+		tools[regexp.MustCompile(` (by|\().*`).ReplaceAllString(strings.TrimSpace(m[1]), "")] = true
+	}
+	slices.Sort(listed)
+	set, problems := mapping.Load(shippedFiles())
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if names := slices.Sorted(slices.Values(set.Names())); !slices.Equal(listed, names) {
+		t.Errorf("the README lists %v\nand these ship %v", listed, names)
+	}
+	if other := regexp.MustCompile(`webhooks of (\d+) other tools`).FindStringSubmatch(string(data)); other == nil || other[1] != strconv.Itoa(len(tools)-2) {
+		t.Errorf("the README speaks of %v other tools and lists %d: %v", other, len(tools)-2, slices.Sorted(maps.Keys(tools)))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,6 +44,7 @@ type registry struct {
 	profiles     *provider.Profiles
 	log          *slog.Logger
 	hooks        atomic.Pointer[hook.Set]
+	warned       atomic.Pointer[[]hook.Warning] // those of the settings before
 	snapshot     atomic.Pointer[api.Snapshot]
 	secrets      atomic.Pointer[redact.Masker]
 
@@ -112,6 +114,7 @@ func (r *registry) join() {
 	}
 	set, problems := hook.NewSet(next.Hooks, next.Applications, r.profiles)
 	r.report(problems)
+	r.warn(next.Hooks)
 	r.hooks.Store(set)
 	r.secrets.Store(knownSecrets(r.fixed.secrets, next))
 	r.snapshot.Store(next)
@@ -123,6 +126,27 @@ func (r *registry) report(problems diag.Problems) {
 	for _, p := range problems.Errors() {
 		r.log.Error("a hook is not usable and is left out", "hook", p.Path, "problem", p.Message, "help", p.Help)
 	}
+}
+
+// warn logs what is new of what is wrong with hooks among each other.
+func (r *registry) warn(hooks []bridge.Hook) {
+	now := hook.Hanging(hooks)
+	before := r.warned.Swap(&now)
+	for _, w := range now {
+		if before == nil || !slices.Contains(*before, w) {
+			r.log.Warn("a hook leaves statuses hanging", "hook", w.Hook, "warning", w.Text)
+		}
+	}
+}
+
+// hookName returns the name of a hook, "" when it is gone.
+func (r *registry) hookName(id string) string {
+	for _, h := range r.Snapshot().Hooks {
+		if h.ID == id {
+			return h.Name
+		}
+	}
+	return ""
 }
 
 func with[T any](first, then []T, id func(T) string) []T {

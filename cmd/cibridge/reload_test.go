@@ -119,6 +119,25 @@ func (w *watched) want(want string) {
 	}
 }
 
+// ends waits until the reloader has done want: before that it may have seen a
+// file that was half written.
+func (w *watched) ends(want string) {
+	w.t.Helper()
+	for {
+		select {
+		case got := <-w.did:
+			if got == want {
+				return
+			}
+			if !strings.HasPrefix(got, "kept ") {
+				w.t.Fatalf("it %s, want it %s\n%s", got, want, w.log)
+			}
+		case <-time.After(20 * time.Second):
+			w.t.Fatalf("it did nothing more, want it %s\n%s", want, w.log)
+		}
+	}
+}
+
 func TestReload(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -130,7 +149,7 @@ func TestReload(t *testing.T) {
 		}},
 		{"a file that is written in place", func(w *watched) {
 			w.must(os.WriteFile(filepath.Join(w.dir, "acme.yaml"), []byte(acme("acme2")), 0o644))
-			w.want("used acme2")
+			w.ends("used acme2")
 		}},
 		{"a file that is renamed", func(w *watched) {
 			w.must(os.Rename(filepath.Join(w.dir, "acme.yaml"), filepath.Join(w.dir, "other.yaml")))
@@ -317,8 +336,10 @@ func TestReloadHooks(t *testing.T) {
 	w.want("hooks ci of hooks/ci.yaml")
 	h.write("ci.yaml", "{pipeline: '*', name: ci, profile: githb}\n")
 	h.write("cd.yaml", "{pipeline: '*', name: cd, profile: gitlab}\n")
-	w.hups <- syscall.SIGHUP // after which it has tried them
-	w.want("used acme")
+	for range 2 { // at the second it has tried them
+		w.hups <- syscall.SIGHUP
+		w.want("used acme")
+	}
 	h.write("ci.yaml", "{pipeline: '*', name: ci2, profile: github}\n")
 	w.want("hooks cd of hooks/cd.yaml, ci2 of hooks/ci.yaml")
 	if !strings.Contains(w.log.String(), "ci.yaml:1:") || !strings.Contains(w.log.String(), "the hook files cannot be used; those of before stay in use") {

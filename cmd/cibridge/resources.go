@@ -147,23 +147,6 @@ func newEvents() *cobra.Command {
 	}.command(&f, newEventsGet(&f))
 }
 
-func newDeliveries() *cobra.Command {
-	var f clientFlags
-	redeliver := &cobra.Command{Use: "redeliver ID", Short: "send one again", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-		if err := f.client().call(cmd.Context(), http.MethodPost, "/api/v1/deliveries/"+url.PathEscape(args[0])+"/redeliver", nil, nil); err != nil {
-			return err
-		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s: queued\n", args[0])
-		return nil
-	}}
-	return resource{
-		use: "deliveries", short: "what went out: list, get, redeliver", path: "/api/v1/deliveries", paged: true, get: true,
-		columns: []string{"id", "state", "hook", "run", "status", "tries", "reason", "updated=updated_at"},
-		filters: []string{"state", "hook", "run"},
-		empty:   "no deliveries yet",
-	}.command(&f, redeliver)
-}
-
 func newSources() *cobra.Command {
 	var f clientFlags
 	var in struct {
@@ -282,7 +265,7 @@ func newApplications() *cobra.Command {
 	create.Flags().StringVar(&in.Name, "name", "", "name, {{ application.name }} in templates")
 	create.Flags().StringSliceVar(&in.Repositories, "repository", []string{}, "owner/name it covers (repeatable; none: every repository)")
 	create.Flags().StringSliceVar(&in.Pipelines, "pipeline", []string{}, "pipeline it covers (repeatable; none: every pipeline)")
-	create.Flags().StringVar(&in.Provider.Name, "provider", "github", "github, gitlab or gitea")
+	create.Flags().StringVar(&in.Provider.Name, "provider", "github", "the profile that says how it is called: github, gitlab, gitea, bitbucket, bitbucket-dc, azure-devops, harness-code, gerrit")
 	create.Flags().StringVar(&in.Provider.BaseURL, "base-url", "", "URL of its API (default: the provider's own)")
 	create.Flags().StringVar(&tokenEnv, "token-env", "CIBRIDGE_PROVIDER_TOKEN", "environment variable that holds the access token")
 	markRequired(create, "name")

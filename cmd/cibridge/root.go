@@ -83,13 +83,14 @@ func newRoot() *cobra.Command {
 		&cobra.Group{ID: groupWatch, Title: "Send and watch:"},
 		&cobra.Group{ID: groupOperate, Title: "Operate:"},
 	)
+	root.SetHelpCommand(newHelp())
 	root.SetHelpCommandGroupID(groupOperate)
 	root.SetCompletionCommandGroupID(groupOperate)
 	for group, cmds := range map[string][]*cobra.Command{
 		groupStart:   {newDev(), newServe(), newForge()},
-		groupMapping: {newLint(), newTest()},
+		groupMapping: {newNew(), newLint(), newTest(), newEval(), newExplain()},
 		groupWatch:   {newSend(), newRuns(), newEvents(), newDeliveries(), newHooks()},
-		groupOperate: {newMappings(), newSources(), newKeys(), newApplications(), newAudit(), newVersion()},
+		groupOperate: {newMappings(), newSources(), newKeys(), newApplications(), newAudit(), newConfig(), newVersion()},
 	} {
 		for _, c := range cmds {
 			c.GroupID = group

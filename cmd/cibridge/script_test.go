@@ -13,7 +13,12 @@ import (
 
 // TestScripts runs the command line as people do: testdata/script/*.txtar.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: filepath.Join("..", "..", "testdata", "script"), UpdateScripts: os.Getenv("UPDATE") != ""})
+	repo, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{Dir: filepath.Join(repo, "testdata", "script"), UpdateScripts: os.Getenv("UPDATE") != "",
+		Setup: func(e *testscript.Env) error { e.Setenv("REPO", repo); return nil }})
 }
 
 // inScript is what "exec cibridge" runs in a script.

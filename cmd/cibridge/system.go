@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"cibridge/bridge"
 	"cibridge/internal/api"
 	"cibridge/internal/config"
@@ -39,6 +41,7 @@ type system struct {
 	api      *api.Server
 	dispatch *dispatch.Dispatcher
 	fetcher  *dispatch.Fetcher
+	alerts   *alerts
 	listener net.Listener
 	admin    net.Listener // nil when operators are served beside senders
 	hup      chan os.Signal
@@ -96,7 +99,7 @@ func storeConfig(cfg *config.Config, ring *seal.Ring, r *registry, log *slog.Log
 		Retention:     store.Retention{Requests: keep.Requests, Runs: keep.Runs, Attempts: keep.Attempts, Dead: keep.Dead, Dedupe: keep.Dedupe, Parked: keep.Parked},
 		Queue: store.Queue{
 			Timeout: d.Timeout, Grace: d.LeaseMargin, Quarantine: d.Quarantine, Confirm: d.Confirm, PerBucket: d.PerBucket,
-			BreakerFails: d.Breaker.Failures, BreakerMin: d.Breaker.Open, BreakerMax: d.Breaker.Longest,
+			BreakerFails: d.Breaker.Failures, BreakerMin: d.Breaker.Open, BreakerMax: d.Breaker.Longest, Limit: limitsOf(d.Limits),
 		},
 	}
 }
@@ -106,6 +109,8 @@ func (s *system) wire(profiles *provider.Profiles, set *mapping.Set) error {
 	a, r, cfg := adapter{s.store}, s.registry, s.cfg
 	allow := cfg.EgressAllow
 	s.fetcher = dispatch.NewFetcher(allow, version)
+	metrics := prometheus.NewRegistry()
+	s.alerts = newAlerts(s.store, r.hookName, cfg.Dispatch.Breaker.Alert, metrics, s.log)
 	var err error
 	s.api, err = api.New(api.Config{
 		Commit: a, Registry: r, Keys: s.store, Runs: a, Ledger: a, Deliveries: a, Attempts: a,
@@ -119,7 +124,7 @@ func (s *system) wire(profiles *provider.Profiles, set *mapping.Set) error {
 		Health:    s.health,
 		PublicURL: cfg.PublicURL, MappingTests: s.files.testCounts,
 		MaxBody: int64(cfg.Limits.Body), MaxInFlight: int64(cfg.Limits.InFlight), CommitTimeout: cfg.Limits.CommitTimeout + 100*time.Millisecond,
-		Log: s.log,
+		HookWarnings: hookWarnings, Metrics: metrics, Log: s.log,
 	})
 	if err != nil {
 		return failed(exitConfig, err)
@@ -130,9 +135,10 @@ func (s *system) wire(profiles *provider.Profiles, set *mapping.Set) error {
 	s.files.lost(set)
 	answers := hook.NewAnswers()
 	s.dispatch = dispatch.New(dispatch.Config{
-		Queue: s.store, Resolve: r.resolve, Permit: r.permit, Sign: r.sign, Redact: r.redactor, Classify: profiles.Classify, DeliveredWhen: answers.Delivered,
+		Queue: s.store, Resolve: r.resolve, Permit: r.permit, Sign: r.sign, Redact: r.redactor, Classify: profiles.Classify, Fill: profiles.Fill, DeliveredWhen: answers.Delivered,
 		EgressAllow: allow, Version: version, Workers: cfg.Dispatch.Workers, Timeout: cfg.Dispatch.Timeout,
 		LeaseMargin: cfg.Dispatch.LeaseMargin, Drain: cfg.Dispatch.Drain, Backoff: cfg.Dispatch.Backoff, Log: s.log,
+		Metrics: metrics, Settled: s.alerts.settled,
 	})
 	return nil
 }
@@ -146,6 +152,7 @@ func (s *system) serve(ctx context.Context) error {
 	var dispatchErr error
 	work.Go(func() { dispatchErr = s.dispatch.Run(dispatching) })
 	work.Go(func() { s.files.watch(dispatching, s.hup) })
+	work.Go(func() { s.alerts.watch(dispatching) })
 	servers := s.servers()
 	served := make(chan error, len(servers))
 	for _, server := range servers {

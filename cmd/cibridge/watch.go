@@ -135,15 +135,15 @@ func above(path string) string {
 // way to a root counts.
 func (w *watcher) concerns(name string) bool {
 	for _, root := range w.roots {
-		if below(root, name) || below(name, root) {
+		if within(root, name) || within(name, root) {
 			return true
 		}
 	}
 	return !w.above[filepath.Dir(name)]
 }
 
-// below reports whether name is dir, or somewhere in it.
-func below(dir, name string) bool {
+// within reports whether name is dir, or somewhere in it.
+func within(dir, name string) bool {
 	return name == dir || strings.HasPrefix(name, strings.TrimSuffix(dir, "/")+"/")
 }
 

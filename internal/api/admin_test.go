@@ -208,12 +208,12 @@ func TestDeliveries(t *testing.T) {
 	r.letters["dlv_2"] = &DeliveryStatus{Delivery: superseded, State: bridge.DeliverySuperseded, Next: r.clock}
 	r.attempts = []bridge.Attempt{{ID: "att_1", Delivery: "dlv_1", At: r.clock.UnixMilli(), DurationMS: 12, Status: 401, Body: "no", Verdict: bridge.VerdictDead, Reason: "401 Unauthorized"}}
 
-	shown := `"id":"dlv_1","run":"` + run + `","hook":"h","pipeline":"pl_1","trigger":"action.started","attempt":1,"status":"running","state":"dead","reason":"401 Unauthorized","tries":1,"next_try_at":null,"updated_at":"2026-03-01T12:00:00.000Z","method":"POST","url":"https://api.example/x","notes":[]`
+	shown := `"id":"dlv_1","run":"` + run + `","hook":"h","pipeline":"pl_1","trigger":"action.started","attempt":1,"status":"running","state":"dead","reason":"401 Unauthorized","tries":1,"next_try_at":null,"waits_for":null,"updated_at":"2026-03-01T12:00:00.000Z","method":"POST","url":"https://api.example/x","notes":[]`
 	r.admin("GET", "/api/v1/deliveries?state=dead", "").is(t, 200, `{"items":[{`+shown+`}],"next":null}`)
 	r.admin("GET", "/api/v1/deliveries", "").is(t, 200, `{"items":[{`+shown+`},{"id":"dlv_2",*}],"next":null}`)
 	r.admin("GET", "/api/v1/deliveries?state=superseded", "").is(t, 200, `{"items":[{"id":"dlv_2",*"next_try_at":"2026-03-01T12:00:00.000Z"*}],"next":null}`)
 	r.admin("GET", "/api/v1/runs/"+run+"/deliveries", "").is(t, 200, `{"items":[{`+shown+`},{"id":"dlv_2",*}],"next":null}`)
-	r.admin("GET", "/api/v1/deliveries/dlv_1", "").is(t, 200, `{`+shown+`,"request":{"headers":{"Private-Token":"***"},"body":{"a":1}},"attempts":[{"id":"att_1","at":"2026-03-01T12:00:00.000Z","duration_ms":12,"response_status_code":401,"response_body":"no","verdict":"dead","reason":"401 Unauthorized"}]}`)
+	r.admin("GET", "/api/v1/deliveries/dlv_1", "").is(t, 200, `{`+shown+`,"request":{"headers":{"Private-Token":"***"},"body":{"a":1}},"attempts":[{"id":"att_1","at":"2026-03-01T12:00:00.000Z","duration_ms":12,"method":"","url":"","request_headers":{},"request_body":null,"response_status_code":401,"response_headers":{},"response_body":"no","verdict":"dead","reason":"401 Unauthorized"}],"curl":"curl -g -X POST https://api.example/x -H \"Private-Token: $PRIVATE_TOKEN\" -H 'Content-Type: application/json' --data-raw '{\"a\":1}'"}`)
 	r.admin("GET", "/api/v1/deliveries/dlv_3", "").is(t, 404, "*")
 	r.admin("GET", "/api/v1/deliveries?state=lost", "").is(t, 422, "*")
 	r.admin("POST", "/api/v1/deliveries/dlv_1/redeliver", "").is(t, 202, `*"state":"pending"*`)

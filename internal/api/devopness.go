@@ -91,7 +91,11 @@ func (s *Server) createHook(c *gin.Context) error {
 		return err
 	}
 	c.Header("Location", "/hooks/outgoing/"+h.ID)
-	writeJSON(c, http.StatusCreated, "application/json", shapeHook(h, shown))
+	created := createdHook{hookShape: shapeHook(h, shown)}
+	if s.cfg.HookWarnings != nil {
+		created.Warnings = s.cfg.HookWarnings(append(s.hooks(), h), h.ID)
+	}
+	writeJSON(c, http.StatusCreated, "application/json", created)
 	return nil
 }
 

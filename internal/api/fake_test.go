@@ -27,6 +27,8 @@ type memory struct {
 	letters  map[string]*DeliveryStatus
 	attempts []bridge.Attempt
 	stalls   bool // Commit waits for its context
+	asked    DeliveryFilter
+	how      RedeliverOptions
 }
 
 type seen struct {
@@ -299,6 +301,16 @@ func (m *memory) Redeliver(_ context.Context, id string, force bool) error {
 	}
 	d.State = bridge.DeliveryPending
 	return nil
+}
+
+func (m *memory) RedeliverAll(ctx context.Context, f DeliveryFilter, how RedeliverOptions) ([]Redelivery, string, error) {
+	list, _, err := m.Deliveries(ctx, f)
+	m.asked, m.how = f, how
+	var done []Redelivery
+	for _, d := range list {
+		done = append(done, Redelivery{ID: d.Delivery.ID, Outcome: "redelivered"})
+	}
+	return done, "more", err
 }
 
 func (m *memory) Attempt(_ context.Context, id string) (bridge.Attempt, error) {

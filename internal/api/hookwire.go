@@ -67,6 +67,12 @@ type hookShape struct {
 	CreatedByUser    any     `json:"created_by_user"`
 }
 
+// createdHook is the answer to the creation of a hook.
+type createdHook struct {
+	hookShape
+	Warnings []string `json:"warnings,omitempty"` // cibridge's own: it works, but
+}
+
 // devopnessTime writes epoch ms as Devopness writes times: UTC with 6 decimals.
 func devopnessTime(ms int64) string {
 	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000000Z")

@@ -170,10 +170,13 @@ type DeliveryFilter struct {
 	State bridge.DeliveryState
 	Run   string
 	Hook  string
+	// Since and Until bound when the state last changed: for a dead letter,
+	// when it was given up. Zero is no bound.
+	Since, Until time.Time
 	Page
 }
 
-// Deliveries reads deliveries, newest first, and sends one again.
+// Deliveries reads deliveries, newest first, and sends some again.
 type Deliveries interface {
 	Delivery(ctx context.Context, id string) (DeliveryStatus, error)
 	Deliveries(ctx context.Context, f DeliveryFilter) (list []DeliveryStatus, next string, err error)
@@ -181,6 +184,22 @@ type Deliveries interface {
 	// CodeConflict when a newer state of the same resource was delivered,
 	// unless force is set.
 	Redeliver(ctx context.Context, id string, force bool) error
+	// RedeliverAll does so with a page of the deliveries that f selects, and
+	// says of each what became of it.
+	RedeliverAll(ctx context.Context, f DeliveryFilter, how RedeliverOptions) (done []Redelivery, next string, err error)
+}
+
+// RedeliverOptions say how deliveries are sent again.
+type RedeliverOptions struct {
+	Force  bool // also what is older than what the resource shows
+	DryRun bool // only say what would happen
+}
+
+// Redelivery is what became of the wish to send one delivery again.
+type Redelivery struct {
+	ID      string `json:"id"`
+	Outcome string `json:"outcome"`      // redelivered, superseded, pending or gone
+	By      string `json:"by,omitempty"` // the newer delivery, when it is superseded
 }
 
 // DeliveryStatus is a delivery and where it stands.
@@ -191,6 +210,15 @@ type DeliveryStatus struct {
 	Tries    int       // attempts so far
 	Next     time.Time // next try; zero when there is none
 	Updated  time.Time
+	Waits    *Wait // nil unless it is pending or being sent
+}
+
+// Wait says what a delivery waits for.
+type Wait struct {
+	For    string    // next_try, quarantine, confirm, breaker, rate_limit, behind, lease or turn
+	Until  time.Time // zero when it is not known
+	Behind string    // the delivery before it in its lane, for behind
+	Text   string    // all of it, for people
 }
 
 // Attempts reads the log of HTTP tries, newest first. Credentials are masked

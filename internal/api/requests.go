@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -40,10 +41,18 @@ type hookRequest struct {
 
 func shapeAttempt(a bridge.Attempt) requestRelation {
 	return requestRelation{
-		ID: a.ID, HookID: a.Hook, RetryOf: orNull(a.RetryOf), IPAddress: orNull(a.Remote),
+		ID: a.ID, HookID: a.Hook, RetryOf: orNull(a.RetryOf), IPAddress: orNull(addressOf(a.Remote)),
 		CreatedAt: devopnessTime(a.At), UpdatedAt: devopnessTime(a.At + a.DurationMS),
 		DeliveryID: a.Delivery, Verdict: a.Verdict, Reason: a.Reason,
 	}
+}
+
+// addressOf returns the address of "address:port".
+func addressOf(remote string) string {
+	if host, _, err := net.SplitHostPort(remote); err == nil {
+		return host
+	}
+	return remote
 }
 
 // listHookRequests is the delivery log of a hook, newest first.
@@ -76,7 +85,7 @@ func (s *Server) getHookRequest(c *gin.Context) error {
 		return err
 	}
 	out := hookRequest{
-		requestRelation: shapeAttempt(a), URL: a.URL, Method: a.Method,
+		requestRelation: shapeAttempt(a), URL: shownURL(a.URL), Method: a.Method,
 		RequestHeaders: maskHeaders(a.RequestHeaders), RequestBody: jsonOrText(a.RequestBody),
 		ResponseHeaders: maskHeaders(a.Headers), ResponseBody: jsonOrText(a.Body),
 		Error: a.Error, DurationMS: a.DurationMS,

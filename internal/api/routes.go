@@ -72,6 +72,7 @@ func table() []route {
 		{"GET", "/api/v1/deliveries", operator, (*Server).listDeliveries},
 		{"GET", "/api/v1/deliveries/:id", operator, (*Server).getDelivery},
 		{"POST", "/api/v1/deliveries/:id/redeliver", operator, (*Server).redeliver},
+		{"POST", "/api/v1/deliveries/redeliver", operator, (*Server).redeliverMany},
 		{"GET", "/api/v1/pipelines", operator, (*Server).listPipelines},
 		{"GET", "/api/v1/mappings", operator, (*Server).listMappings},
 		{"GET", "/api/v1/audit", operator, (*Server).listAudit},

@@ -55,6 +55,10 @@ type Config struct {
 	// An empty result means that the hook can be saved.
 	CheckHook func(h bridge.Hook) map[string][]string
 
+	// HookWarnings says what is wrong with a hook among all the others,
+	// although it works. When nil, nothing is.
+	HookWarnings func(all []bridge.Hook, id string) []string
+
 	// CheckURL refuses URLs that must not be called (addresses inside the
 	// network, other schemes). It sees only complete URLs without
 	// placeholders. It is for an early answer: the dialler decides again.

@@ -89,6 +89,16 @@ type Dispatch struct {
 	Drain       time.Duration   `yaml:"drain"`        // for requests in flight at the end
 	Backoff     []time.Duration `yaml:"backoff"`      // before each retry, ±20%; then a delivery is dead
 	Breaker     Breaker         `yaml:"breaker"`
+	Limits      []Limit         `yaml:"limits"` // of origins that are known to have some
+}
+
+// Limit is what an origin allows each credential.
+type Limit struct {
+	Origin     string        `yaml:"origin"`
+	Requests   int           `yaml:"requests"`   // in Per, on the long run
+	Per        time.Duration `yaml:"per"`        // 1m
+	Burst      int           `yaml:"burst"`      // of these without a pause
+	Concurrent int           `yaml:"concurrent"` // at once, in place of dispatch.per_bucket
 }
 
 // Breaker says when a target that fails is left alone.
@@ -96,6 +106,7 @@ type Breaker struct {
 	Failures int           `yaml:"failures"` // in a row
 	Open     time.Duration `yaml:"open"`     // doubles with each further failure
 	Longest  time.Duration `yaml:"longest"`
+	Alert    time.Duration `yaml:"alert"` // open for so long, it is worth a warning
 }
 
 // Retention says how long things are kept.
@@ -189,7 +200,13 @@ func Default() *Config {
 				time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 30 * time.Minute,
 				time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour,
 			},
-			Breaker: Breaker{Failures: 5, Open: 30 * time.Second, Longest: 10 * time.Minute},
+			Breaker: Breaker{Failures: 5, Open: 30 * time.Second, Longest: 10 * time.Minute, Alert: 5 * time.Minute},
+			// Rate and burst together stay below what the providers allow.
+			Limits: []Limit{
+				{Origin: "https://api.github.com", Requests: 60, Per: time.Minute, Burst: 20},
+				{Origin: "https://gitlab.com", Requests: 1800, Per: time.Minute, Burst: 200},
+				{Origin: "https://api.bitbucket.org", Requests: 800, Per: time.Hour, Burst: 200},
+			},
 		},
 		Retention: Retention{Requests: 7 * day, Runs: 90 * day, Attempts: 30 * day, Dead: 30 * day, Dedupe: 96 * time.Hour, Parked: day},
 		Mappings:  Mappings{Builtin: true, Watch: true},

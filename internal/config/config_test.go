@@ -111,7 +111,7 @@ retention: {requests: 1d12h}
 dispatch:
   backoff: [10ms, 20ms]
 `, "PASSWORD=a$b", "CIBRIDGE_LISTEN=127.0.0.1:7000", "CIBRIDGE_EGRESS_ALLOW= 192.168.0.0/16 , fd00:1::/32", "CIBRIDGE_ADMIN_TOKEN_FILE="+token,
-		"CIBRIDGE_DURABILITY=", "CIBRIDGE_MAPPINGS_DIRS=a,b", "CIBRIDGE_LOG_LEVEL=debug", "HOME=/root")
+		"CIBRIDGE_DURABILITY=", "CIBRIDGE_MAPPINGS_DIRS=a,b", "CIBRIDGE_MAPPINGS_WATCH=false", "CIBRIDGE_HOOKS_WATCH=false", "CIBRIDGE_PUBLIC_URL=https://ci.acme.example", "CIBRIDGE_LOG_LEVEL=debug", "HOME=/root")
 	want := Default()
 	want.Listen = "127.0.0.1:7000"
 	want.EgressAllow = []netip.Prefix{netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("fd00:1::/32")}
@@ -120,7 +120,8 @@ dispatch:
 	want.Limits.Body, want.Limits.Headers = 2<<20, 32<<10
 	want.Retention.Requests = 36 * time.Hour
 	want.Dispatch.Backoff = []time.Duration{10 * time.Millisecond, 20 * time.Millisecond}
-	want.Mappings.Dirs = []string{"a", "b"}
+	want.Mappings.Dirs, want.Mappings.Watch = []string{"a", "b"}, false
+	want.Hooks.Watch, want.PublicURL = false, "https://ci.acme.example"
 	want.Log.Level = "debug"
 	origins := c.origins
 	c.origins = nil
@@ -213,7 +214,7 @@ func TestProblems(t *testing.T) {
 			`c.yaml:3:5: applications[1] has no source_provider.name [E124] | `,
 			`c.yaml:3:12: the application "a" is already in applications[0] [E122] | `,
 			`c.yaml:3:43: credentials do not belong into a URL, where logs show them [E122] | `}},
-		{"not YAML", "a: [\n", nil, []string{`c.yaml:1:1: this is not YAML: did not find expected node content [E110] | `}},
+		{"not YAML", "a: [\n", nil, []string{`c.yaml:1:1: this is not YAML: a value is missing here, or a bracket is not closed [E110] | quote a value that has brackets or commas in it`}},
 		{"anchors", "redis: &a {url: x}\n", nil, []string{`c.yaml:1:8: anchors (&a) are not supported [E111] | write the value out where it is needed`}},
 		{"environment", "", []string{"CIBRIDGE_LISTEN=x", "CIBRIDGE_EGRESS_ALLOW=1.2.3.4,nope", "CIBRIDGE_LOG_LEVEL=loud", "CIBRIDGE_ADMIN_TOKEN_FILE=/does/not/exist"}, []string{
 			`environment: "x" is not host:port [E122] | write it like 127.0.0.1:8080, or :8080 for every address of this machine`,

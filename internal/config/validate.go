@@ -106,6 +106,7 @@ func (v *validator) server(c *Config) {
 			v.warn("egress_allow", "name the networks of your own servers", "%s lets hooks reach every address and send tokens in clear text", p)
 		}
 	}
+	v.limits(c.Dispatch.Limits)
 	v.oneOf("log.format", c.Log.Format, "auto", "text", "json")
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 }
@@ -203,6 +204,7 @@ func (v *validator) numbers(c *Config) {
 		{"dispatch.drain", c.Dispatch.Drain, ms, 10 * time.Minute},
 		{"dispatch.breaker.open", c.Dispatch.Breaker.Open, ms, day},
 		{"dispatch.breaker.longest", c.Dispatch.Breaker.Longest, c.Dispatch.Breaker.Open, 7 * day},
+		{"dispatch.breaker.alert", c.Dispatch.Breaker.Alert, ms, 7 * day},
 		{"retention.requests", c.Retention.Requests, time.Second, forever},
 		{"retention.runs", c.Retention.Runs, time.Second, forever},
 		{"retention.attempts", c.Retention.Attempts, time.Second, forever},
@@ -223,6 +225,39 @@ func (v *validator) numbers(c *Config) {
 	for i, d := range c.Dispatch.Backoff {
 		if d < ms || d > day {
 			v.add(fmt.Sprintf("dispatch.backoff[%d]", i), "", "%s is not between 1ms and 1d", showDuration(d))
+		}
+	}
+}
+
+func (v *validator) limits(list []Limit) {
+	seen := map[string]int{}
+	for i, l := range list {
+		at := fmt.Sprintf("dispatch.limits[%d]", i)
+		u, err := url.Parse(l.Origin)
+		first, twice := seen[l.Origin]
+		switch {
+		case l.Origin == "":
+			v.missing(at, "origin")
+		case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil:
+			v.add(at+".origin", "write it like https://api.github.com", "%q is not scheme and host", l.Origin)
+		case twice:
+			v.add(at+".origin", "", "the origin %q is already in dispatch.limits[%d]", l.Origin, first)
+		default:
+			seen[l.Origin] = i
+		}
+		if l.Requests == 0 && l.Concurrent == 0 {
+			v.add(at, "say how many requests in which time: requests: 60, per: 1m", "it limits nothing")
+		}
+		for _, n := range []struct {
+			path     string
+			is, most int
+		}{{"requests", l.Requests, 1_000_000}, {"burst", l.Burst, 1_000_000}, {"concurrent", l.Concurrent, 10_000}} {
+			if n.is < 0 || n.is > n.most {
+				v.add(at+"."+n.path, "", "%d is not between 0 and %d", n.is, n.most)
+			}
+		}
+		if l.Per != 0 && (l.Per < time.Second || l.Per > day) {
+			v.add(at+".per", "", "%s is not between 1s and 1d", showDuration(l.Per))
 		}
 	}
 }

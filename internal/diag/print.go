@@ -21,6 +21,7 @@ const maxSnippet = 160
 //	   |       ^^^^
 //	   = help: did you mean "map"?
 //
+// A problem without a help of its own has that of its code in the catalogue.
 // src returns the text of a file for the snippet; a nil src, a nil text or a
 // line that is not there leaves the snippet out. Control characters of the
 // file are shown as "�", so that a file cannot drive the terminal.
@@ -44,6 +45,7 @@ func WriteJSON(w io.Writer, ps Problems) error {
 		if p.Severity == "" {
 			p.Severity = SeverityError
 		}
+		p.Help = p.help()
 		out[i] = p
 	}
 	enc := json.NewEncoder(w)
@@ -91,8 +93,8 @@ func writeProblem(b *bytes.Buffer, p Problem, src func(string) []byte, paint fun
 		fmt.Fprintf(b, "%s %s\n%s %s %s\n", margin, bar, paint(blue, number), bar, text)
 		fmt.Fprintf(b, "%s %s %s\n", margin, bar, paint(colour, under))
 	}
-	if p.Help != "" {
-		help := strings.ReplaceAll(visible(p.Help), "\n", "\n"+margin+"         ")
+	if help := p.help(); help != "" {
+		help = strings.ReplaceAll(visible(help), "\n", "\n"+margin+"         ")
 		fmt.Fprintf(b, "%s %s %s\n", margin, paint(blue, "="), "help: "+help)
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"cibridge/bridge"
 )
 
-// rawServer speaks HTTP by hand, for answers that net/http does not give.
-func rawServer(t *testing.T, answer func(c net.Conn)) string {
+// handServer speaks HTTP by hand, for answers that net/http does not give.
+func handServer(t *testing.T, answer func(c net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -78,7 +78,7 @@ func TestHostileHeads(t *testing.T) {
 			d := newTest(t, func(c *Config) { c.Timeout = 400 * time.Millisecond })
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			got := d.Deliver(t.Context(), newLease(rawServer(t, answer)))
+			got := d.Deliver(t.Context(), newLease(handServer(t, answer)))
 			runtime.ReadMemStats(&after)
 			if got.Verdict == bridge.VerdictDelivered {
 				t.Errorf("got %s %q", got.Verdict, got.Reason)
@@ -98,7 +98,7 @@ func TestHostileHeads(t *testing.T) {
 
 // Trailers without end come after the body, which decides.
 func TestHostileTrailers(t *testing.T) {
-	s := rawServer(t, func(c net.Conn) {
+	s := handServer(t, func(c net.Conn) {
 		forever(c, "HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n2\r\n{}\r\n0\r\n", "X: "+strings.Repeat("x", 4096)+"\r\n", 0)
 	})
 	d := newTest(t, func(c *Config) { c.Timeout = 2 * time.Second })

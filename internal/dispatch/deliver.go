@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -29,7 +30,7 @@ func (d *Dispatcher) Deliver(ctx context.Context, lease bridge.Lease) bridge.Set
 	picked := time.Now()
 	s, err := d.deliver(ctx, lease, picked)
 	if err != nil {
-		return bridge.Settlement{Verdict: bridge.VerdictRetry, Reason: "not sent: " + err.Error(), Memo: lease.Memo,
+		return bridge.Settlement{Verdict: bridge.VerdictRetry, Reason: "not sent: " + err.Error(), Memo: lease.Memo, Captured: lease.Captured,
 			Attempt: newTry(d, lease, picked).attempt}
 	}
 	return s
@@ -80,6 +81,8 @@ type try struct {
 	attempt   bridge.Attempt
 	began     time.Time
 	ambiguous bool
+	captured  string        // what the lane keeps
+	rest      time.Duration // of the whole bucket: the answer used up its rate limit
 }
 
 // verdict is what a try came to, before the tables say what follows.
@@ -92,7 +95,7 @@ type verdict struct {
 
 func newTry(d *Dispatcher, lease bridge.Lease, now time.Time) *try {
 	dl := lease.Delivery
-	t := &try{d: d, lease: lease, memo: parseMemo(lease), began: now}
+	t := &try{d: d, lease: lease, memo: parseMemo(lease), captured: lease.Captured, began: now}
 	if d.cfg.Redact != nil {
 		t.masker.known = d.cfg.Redact()
 	}
@@ -115,6 +118,9 @@ func attemptID(delivery string) string {
 // request resolves the delivery into what is sent, or says why it cannot.
 func (t *try) request(ctx context.Context, latest time.Time) (request, *verdict) {
 	dl := t.lease.Delivery
+	if t.lease.Captured != "" && t.d.cfg.Fill != nil {
+		dl.Body = t.d.cfg.Fill(dl.Profile, dl.Body, t.lease.Captured)
+	}
 	u, err := url.Parse(dl.URL)
 	if err == nil {
 		err = t.d.guard.checkURL(dl.URL)
@@ -165,6 +171,7 @@ func (t *try) record(x exchange) {
 		t.attempt.Body += "… (not read to its end)"
 	}
 	t.ambiguous = x.WroteRequest && x.Status == 0
+	t.rest = provider.Exhausted(x.Answer)
 }
 
 // text returns what is kept of a body. Secrets are masked before it is cut:
@@ -192,15 +199,27 @@ func (t *try) read(x exchange) verdict {
 			return verdict{kind: provider.Delivered, reason: status + ", delivered_when is true"}
 		}
 	}
-	if x.Status >= 300 && x.Status < 400 {
+	class := t.d.cfg.Classify(dl.Profile, x.Answer)
+	// Of a redirect a profile may only say that it leads to a page to sign in.
+	if x.Status >= 300 && x.Status < 400 && class.Kind != provider.Credential {
 		return verdict{kind: provider.Permanent, reason: status + redirectTo(x.Header) + ": redirects are not followed, put the final URL into the hook"}
 	}
-	class := t.d.cfg.Classify(dl.Profile, x.Answer)
 	v := verdict{kind: class.Kind, reason: class.Reason + note, pause: class.RetryAfter}
+	t.captured = kept(t.captured, class)
 	// A 401 counts like a target that is down: the bucket is the credential,
 	// and a provider may ban who goes on.
 	v.down = v.kind == provider.Transient && x.Status >= 500 || v.kind == provider.Credential && x.Status == http.StatusUnauthorized
 	return v
+}
+
+// kept returns what the lane keeps after an answer: what it says, else what was
+// known before, but not what it was refused with.
+func kept(before string, c provider.Class) string {
+	switch c.Kind {
+	case provider.Permanent, provider.NotFoundYet:
+		return ""
+	}
+	return cmp.Or(c.Captured, before)
 }
 
 // readError says what a request without a complete response head means.
@@ -247,9 +266,9 @@ func (t *try) settle(v verdict) bridge.Settlement {
 	t.attempt.DurationMS = now.Sub(t.began).Milliseconds()
 	t.attempt.Verdict, t.attempt.Reason = next.verdict, reason
 	return bridge.Settlement{
-		Verdict: next.verdict, Reason: reason, Ambiguous: t.ambiguous, TargetFailed: v.down,
-		DelayMS: next.delay.Milliseconds(), ParkMS: next.hold.Milliseconds(),
-		Memo: t.memo.String(), Attempt: t.attempt,
+		Verdict: next.verdict, Outcome: string(v.kind), Reason: reason, Ambiguous: t.ambiguous, TargetFailed: v.down,
+		DelayMS: next.delay.Milliseconds(), ParkMS: max(next.hold, t.rest).Milliseconds(),
+		Memo: t.memo.String(), Captured: t.captured, Attempt: t.attempt,
 	}
 }
 

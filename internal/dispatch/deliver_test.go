@@ -123,10 +123,15 @@ func TestAnswersToVerdicts(t *testing.T) {
 		{"throttled", "", answer(429, map[string]string{"Retry-After": "37"}, "slow down"), bridge.VerdictRetry, "tried again in 37s", false, 37 * time.Second},
 		{"throttled for a day", "", answer(429, map[string]string{"Retry-After": "86400"}, ""), bridge.VerdictRetry, "tried again in 1h", false, time.Hour},
 		{"overloaded", "", answer(503, map[string]string{"Retry-After": "120"}, ""), bridge.VerdictRetry, "tried again in 2m", false, 2 * time.Minute},
+		{"the last one of an hour", "github", answer(201, map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "45"}, ""), bridge.VerdictDelivered, "201 Created", false, 45 * time.Second},
+		{"primary rate limit", "github", answer(403, map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "50"}, `{"message":"API rate limit exceeded for user ID 1."}`), bridge.VerdictRetry, "tried again in 50s", false, 50 * time.Second},
+		{"secondary rate limit", "github", answer(403, nil, `{"message":"You have exceeded a secondary rate limit."}`), bridge.VerdictRetry, "secondary rate limit", false, -1},
 		{"github rate limit", "github", answer(403, map[string]string{"Retry-After": "60"}, ""), bridge.VerdictRetry, "rate limit", false, time.Minute},
 		{"gitlab same state", "gitlab", answer(400, nil, `{"message":"Cannot transition status via :enqueue from :pending (Reason(s): Status cannot transition via \"enqueue\")"}`), bridge.VerdictDelivered, "", false, 0},
 		{"commit not there yet", "github", answer(422, nil, `{"message":"No commit found for SHA: 64be"}`), bridge.VerdictRetry, "422", false, 0},
 		{"redirect", "", answer(302, map[string]string{"Location": "http://169.254.169.254/latest/meta-data?t=" + token}, ""), bridge.VerdictDead, "302 Found to 169.254.169.254: redirects are not followed", false, 0},
+		{"sent to sign in", "azure-devops", answer(302, map[string]string{"Location": "https://acme.visualstudio.com/_signin"}, ""), bridge.VerdictRetry, "sign in", false, 0},
+		{"a redirect is no success", "azure-devops", answer(302, map[string]string{"Location": "https://acme.io/"}, ""), bridge.VerdictDead, "302 Found to acme.io: redirects are not followed", false, 0},
 		{"redirect at home", "", answer(307, map[string]string{"Location": "/x"}, ""), bridge.VerdictDead, "307 Temporary Redirect to another path of the same host", false, 0},
 	}
 	for _, tt := range tests {
@@ -138,7 +143,7 @@ func TestAnswersToVerdicts(t *testing.T) {
 			if got.Verdict != tt.verdict || !strings.Contains(got.Reason, tt.reason) || got.TargetFailed != tt.down || got.Ambiguous {
 				t.Errorf("got %s %q down %v ambiguous %v, want %s %q down %v", got.Verdict, got.Reason, got.TargetFailed, got.Ambiguous, tt.verdict, tt.reason, tt.down)
 			}
-			if got.ParkMS != tt.park.Milliseconds() {
+			if got.ParkMS != tt.park.Milliseconds() && (tt.park >= 0 || got.ParkMS < 48_000) {
 				t.Errorf("parked %d ms, want %v", got.ParkMS, tt.park)
 			}
 			if (got.DelayMS > 0) != (got.Verdict == bridge.VerdictRetry) {
@@ -548,5 +553,103 @@ func TestRebinding(t *testing.T) {
 	var denied *DeniedError
 	if x := d.client.send(t.Context(), r); !errors.As(x.Err, &denied) {
 		t.Errorf("got %v %d, want a refused dial", x.Err, x.Status)
+	}
+}
+
+// A secret is sent in the form that its reference asks for, and no form of it
+// is kept.
+func TestFormsOfASecret(t *testing.T) {
+	tests := []struct{ form, secret, want string }{
+		{"", "tok:en", "tok:en"},
+		{":basic", token, base64.StdEncoding.EncodeToString([]byte(":" + token))},
+		{":basic", "jo:" + token, base64.StdEncoding.EncodeToString([]byte("jo:" + token))},
+		{":authorization", token, "Bearer " + token},
+		{":authorization", "jo:" + token, "Basic " + base64.StdEncoding.EncodeToString([]byte("jo:"+token))},
+	}
+	for _, tt := range tests {
+		got := ""
+		s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			got = r.Header.Get("X-Credentials")
+			w.WriteHeader(400)
+			io.WriteString(w, `{"message":"`+got+`"}`)
+		})
+		d := newTest(t, func(c *Config) {
+			c.Resolve = func(_ context.Context, ref string) (bridge.Secret, error) {
+				if ref != "application:app1:access_token" {
+					t.Errorf("asked for %s", ref)
+				}
+				return bridge.Secret(tt.secret), nil
+			}
+		})
+		lease := newLease(s.URL)
+		lease.Delivery.Headers = []bridge.Header{{Name: "X-Credentials", Parts: []bridge.Part{{Ref: "application:app1:access_token" + tt.form}}}}
+		settled := d.Deliver(t.Context(), lease)
+		if got != tt.want {
+			t.Errorf("%s: sent %q, want %q", tt.form, got, tt.want)
+		}
+		kept, err := json.Marshal(settled)
+		if err != nil {
+			t.Fatal(err)
+		}
+		encoded := base64.RawStdEncoding.EncodeToString([]byte(tt.secret))
+		for _, secret := range []string{token, encoded, strings.TrimPrefix(strings.TrimPrefix(tt.want, "Basic "), "Bearer ")} {
+			if piece := shows(string(kept), secret); piece != "" && len(tt.secret) > 8 {
+				t.Errorf("%s: %q of the secret is kept in %s", tt.form, piece, kept)
+			}
+		}
+	}
+}
+
+// What an answer says of the resource goes into the next request for it, and is
+// forgotten when the provider refuses what it is part of.
+func TestCaptured(t *testing.T) {
+	profiles, err := loadProfiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, status, reply := "", 201, `{"id":1,"pipeline_id":77}`
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		body = string(b)
+		w.WriteHeader(status)
+		io.WriteString(w, reply)
+	})
+	d := newTest(t, func(c *Config) { c.Fill = profiles.Fill })
+	lease := newLease(s.URL)
+	lease.Delivery.Profile = "gitlab"
+	first := d.Deliver(t.Context(), lease)
+	if first.Captured != `{"pipeline_id":77}` || strings.Contains(body, "pipeline_id") {
+		t.Fatalf("kept %q of the first answer, sent %s", first.Captured, body)
+	}
+	tests := []struct {
+		status int
+		reply  string
+		kept   string
+	}{
+		{201, `{"pipeline_id":78}`, `{"pipeline_id":78}`},
+		{201, `{}`, first.Captured},
+		{500, ``, first.Captured},
+		{429, ``, first.Captured},
+		{404, `{"message":"404 Pipeline Not Found"}`, ""},
+		{400, `{"message":"no"}`, ""},
+	}
+	for _, tt := range tests {
+		status, reply = tt.status, tt.reply
+		lease.Captured = first.Captured
+		got := d.Deliver(t.Context(), lease)
+		if got.Captured != tt.kept {
+			t.Errorf("%d %s: kept %q, want %q", tt.status, tt.reply, got.Captured, tt.kept)
+		}
+		if want := `{"context":"ci/cibridge","pipeline_id":77,"state":"pending"}`; body != want || got.Attempt.RequestBody != want {
+			t.Errorf("sent %s, logged %s, want %s", body, got.Attempt.RequestBody, want)
+		}
+	}
+	s.Close()
+	if got := d.Deliver(t.Context(), lease); got.Captured != first.Captured {
+		t.Errorf("without an answer %q is kept", got.Captured)
+	}
+	lease.Identical = true
+	if got := d.Deliver(t.Context(), lease); got.Captured != first.Captured {
+		t.Errorf("without a request %q is kept", got.Captured)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"cibridge/bridge"
 	"cibridge/internal/provider"
 	"cibridge/internal/redact"
@@ -57,8 +59,12 @@ type Config struct {
 	// others.
 	Redact func() *redact.Redactor
 	// Classify reads a complete answer for a profile; "" is the general
-	// classifier. Redirects and failed requests never get to it.
+	// classifier. Failed requests never get to it, and a redirect is never
+	// more than a refused credential.
 	Classify func(profile string, a provider.Answer) provider.Class
+	// Fill returns a delivery's body with what [provider.Class] captured of an
+	// earlier answer. When nil, bodies are sent as they were rendered.
+	Fill func(profile, body, captured string) string
 	// DeliveredWhen evaluates a hook's expression over an answer. An error
 	// counts as false. When nil, such expressions count as false.
 	DeliveredWhen func(expr string, a provider.Answer) (bool, error)
@@ -82,6 +88,8 @@ type Config struct {
 	// Defaults to 2 s and longer up to 8 h, 17 hours in all.
 	Backoff []time.Duration
 	Log     *slog.Logger // defaults to slog.Default()
+	// Metrics gets the counters of attempts. When nil, nobody sees them.
+	Metrics prometheus.Registerer
 }
 
 // Dispatcher sends deliveries. Create one with [New].
@@ -90,6 +98,7 @@ type Dispatcher struct {
 	guard  *guard
 	client *client
 	outage outage
+	counts *metrics
 	// freed is signalled when a lease was settled: its lane or bucket may
 	// have more to do.
 	freed chan struct{}
@@ -120,6 +129,7 @@ func New(cfg Config) *Dispatcher {
 		guard:  g,
 		client: newClient(g),
 		outage: outage{log: cfg.Log},
+		counts: newMetrics(cfg.Metrics),
 		freed:  make(chan struct{}, 1),
 	}
 }
@@ -264,6 +274,7 @@ func (d *Dispatcher) settle(ctx context.Context, lease bridge.Lease, s bridge.Se
 			return nil
 		}
 		d.logSettled(lease, s)
+		d.counts.settled(s)
 		if d.cfg.Settled != nil {
 			d.cfg.Settled(lease, s)
 		}
@@ -318,12 +329,16 @@ func (d *Dispatcher) leaseEnd(lease bridge.Lease, picked time.Time) time.Time {
 	return picked.Add(d.timeout(lease) + d.cfg.LeaseMargin)
 }
 
+// logSettled writes one line for an attempt, with every fact of it and nothing
+// of what was sent or answered but the reason.
 func (d *Dispatcher) logSettled(lease bridge.Lease, s bridge.Settlement) {
-	level := slog.LevelInfo
+	level, dl, a := slog.LevelInfo, lease.Delivery, s.Attempt
 	if s.Verdict == bridge.VerdictDead {
 		level = slog.LevelWarn
 	}
 	d.cfg.Log.Log(context.Background(), level, "delivery "+string(s.Verdict),
-		"delivery", lease.Delivery.ID, "run", lease.Delivery.Run, "hook", lease.Delivery.Hook,
-		"method", s.Attempt.Method, "url", s.Attempt.URL, "reason", s.Reason, "ms", s.Attempt.DurationMS)
+		"delivery", dl.ID, "run", dl.Run, "hook", dl.Hook, "attempt", a.ID, "try", lease.Tries+1,
+		"outcome", s.Outcome, "status", a.Status, "reason", s.Reason,
+		"method", a.Method, "url", a.URL, "remote", a.Remote, "ms", a.DurationMS,
+		"next_ms", s.DelayMS, "bucket_rests_ms", s.ParkMS, "ambiguous", s.Ambiguous, "target_failed", s.TargetFailed)
 }

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/textproto"
@@ -36,8 +37,8 @@ func (e *secretError) Error() string {
 	return fmt.Sprintf("the value of header %s is not available: %v", e.header, e.err)
 }
 
-// headers returns the headers of a delivery, its references resolved now and
-// known to m. The error is a *secretError when a later try may do better.
+// headers returns the headers of a delivery with that body, its references
+// resolved now and known to m. The error is a *secretError when a later try may do better.
 func (d *Dispatcher) headers(ctx context.Context, dl bridge.Delivery, m *masker, now time.Time) (http.Header, error) {
 	h := http.Header{}
 	for _, header := range dl.Headers {
@@ -83,7 +84,8 @@ func (d *Dispatcher) headers(ctx context.Context, dl bridge.Delivery, m *masker,
 	return h, nil
 }
 
-// reference resolves ref and makes m mask what it finds.
+// reference resolves ref, in the form that it asks for, and makes m mask what
+// it finds.
 func (d *Dispatcher) reference(ctx context.Context, ref string, dl bridge.Delivery, m *masker) (string, error) {
 	if parts := strings.Split(ref, ":"); d.cfg.Sign != nil && len(parts) >= 3 && parts[2] == "hmac" {
 		text, err := d.cfg.Sign(ctx, ref, []byte(dl.Body))
@@ -92,6 +94,7 @@ func (d *Dispatcher) reference(ctx context.Context, ref string, dl bridge.Delive
 		}
 		return text, err
 	}
+	ref, form := cutForm(ref)
 	if d.cfg.Permit != nil {
 		if err := d.cfg.Permit(ref, dl.URL); err != nil {
 			return "", err
@@ -105,5 +108,39 @@ func (d *Dispatcher) reference(ctx context.Context, ref string, dl bridge.Delive
 		return "", fmt.Errorf("%s is empty", ref)
 	}
 	m.add(secret.Reveal())
-	return secret.Reveal(), nil
+	return form(secret.Reveal()), nil
+}
+
+// secretForms are the forms in which a secret is sent, by the end of its
+// reference. Package template lists the same.
+var secretForms = map[string]func(secret string) string{
+	":basic":         basic,
+	":authorization": authorization,
+}
+
+func cutForm(ref string) (bare string, form func(string) string) {
+	for end, form := range secretForms {
+		if bare, ok := strings.CutSuffix(ref, end); ok {
+			return bare, form
+		}
+	}
+	return ref, func(secret string) string { return secret }
+}
+
+// basic returns the credentials of Basic for user:password; a token without a
+// colon has no user.
+func basic(secret string) string {
+	if !strings.Contains(secret, ":") {
+		secret = ":" + secret
+	}
+	return base64.StdEncoding.EncodeToString([]byte(secret))
+}
+
+// authorization returns scheme and credentials: a token never has a colon, and
+// user:password always does.
+func authorization(secret string) string {
+	if strings.Contains(secret, ":") {
+		return "Basic " + basic(secret)
+	}
+	return "Bearer " + secret
 }

@@ -4,13 +4,16 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf16"
 )
 
 // dialect is one provider.
@@ -19,14 +22,17 @@ type dialect struct {
 	foldContext bool // contexts are compared without case
 	perUser     bool // statuses of one context are kept apart by user and ref
 	routes      []route
+	// unwanted is what a path has within its repository, "" for nothing.
+	unwanted string
 	// auth returns the token of a request, or what it is refused with.
 	auth func(f *Forge, r *http.Request) (token string, refused *answer)
 	// read makes a status of a request.
 	read func(r *http.Request, body []byte, p *post) *answer
 	// rules refuses a status that the provider would refuse; f.mu is held.
 	rules func(c *commit, p *post) *answer
-	// created is the answer to a status that was applied.
-	created func(p post, e Entry) any
+	// stored is the answer to a status that was applied; known says whether
+	// its context had one before.
+	stored func(known bool, p post, e Entry) answer
 	// list is the answer to a question for statuses.
 	list func(kind callKind, c *commit, repo, sha string) any
 	// wrongMethod is the answer to a path that is known, but not so.
@@ -36,7 +42,20 @@ type dialect struct {
 }
 
 // dialects is the table of providers; the first route that fits wins.
-var dialects = []*dialect{gitHub, gitLab, gitea}
+var dialects = []*dialect{gitHub, gitLab, harnessCode, gitea, bitbucket, bitbucketDC, azureDevOps, gerrit}
+
+// created answers with 201 and the body that of makes.
+func created(of func(p post, e Entry) any) func(bool, post, Entry) answer {
+	return func(_ bool, p post, e Entry) answer {
+		return answer{status: http.StatusCreated, body: of(p, e)}
+	}
+}
+
+// one reports whether word is one of the words of list.
+func one(word, list string) bool { return slices.Contains(strings.Fields(list), word) }
+
+// units counts s as Java and C# do: in units of UTF-16.
+func units(s string) int { return len(utf16.Encode([]rune(s))) }
 
 // route is a pattern of an escaped path. Its groups repo and sha are unescaped.
 type route struct {
@@ -71,10 +90,18 @@ func (d *dialect) route(method, path string) (c call, ok bool) {
 		repo, err1 := url.PathUnescape(m[r.pattern.SubexpIndex("repo")])
 		sha, err2 := url.PathUnescape(m[r.pattern.SubexpIndex("sha")])
 		if r.method == method && err1 == nil && err2 == nil {
-			return call{kind: r.kind, repo: repo, sha: sha}, true
+			return call{kind: r.kind, repo: d.plain(repo), sha: sha}, true
 		}
 	}
 	return call{}, ok
+}
+
+// plain returns the name of a repository as people know it.
+func (d *dialect) plain(repo string) string {
+	if d.unwanted == "" {
+		return repo
+	}
+	return strings.TrimSuffix(strings.Replace(repo, d.unwanted, "/", 1), "/")
 }
 
 // post is a status that someone wants to write.
@@ -83,8 +110,14 @@ type post struct {
 	context, state              string
 	description, targetURL, ref string
 	user                        string
-	id                          int64 // of the record that it moves on; 0: a new one
+	pipeline                    string // that the status is filed under, GitLab only
+	id                          int64  // of the record that it moves on; 0: a new one
+	also                        []vote // more that one request writes
+	silent                      bool   // the request writes nothing that is shown
 }
+
+// vote is one more context of a request.
+type vote struct{ context, state string }
 
 // answer is a response. body is written as JSON, or as it is when it is a
 // string; nil is no body.
@@ -100,7 +133,7 @@ func (a answer) message() string {
 	case string:
 		return b
 	case map[string]any:
-		for _, k := range []string{"message", "error"} {
+		for _, k := range []string{"message", "error", "errors"} {
 			if v, ok := b[k]; ok {
 				s, _ := json.Marshal(v)
 				return strings.Trim(string(s), `"`)
@@ -257,17 +290,28 @@ func (f *Forge) apply(d *dialect, e *exchange, p post) answer {
 	if refused := d.rules(c, &p); refused != nil {
 		return *refused
 	}
-	f.sequence++
-	if p.id == 0 {
-		p.id = f.sequence
+	known := len(c.of(p.context)) > 0
+	if p.silent {
+		return d.stored(known, p, Entry{})
 	}
-	entry := Entry{
-		Number: e.req.Number, Sequence: f.sequence, At: f.cfg.Now(), Context: p.context, State: p.state,
-		Description: p.description, TargetURL: p.targetURL, Ref: p.ref, user: p.user, id: p.id,
+	var first Entry
+	for i, v := range append([]vote{{p.context, p.state}}, p.also...) {
+		f.sequence++
+		id := p.id
+		if id == 0 {
+			id = f.sequence
+		}
+		entry := Entry{
+			Number: e.req.Number, Sequence: f.sequence, At: f.cfg.Now(), Context: v.context, State: v.state,
+			Description: p.description, TargetURL: p.targetURL, Ref: p.ref, user: p.user, pipeline: p.pipeline, id: id,
+		}
+		f.commits.add(f.commits.at(d, p), entry)
+		if i == 0 {
+			first = entry
+		}
 	}
-	f.commits.add(f.commits.at(d, p), entry)
 	e.req.Applied = true
-	return answer{status: http.StatusCreated, body: d.created(p, entry)}
+	return d.stored(known, p, first)
 }
 
 // fingerprint tells tokens apart without keeping them.
@@ -293,12 +337,55 @@ func bearer(r *http.Request, schemes ...string) string {
 	return ""
 }
 
+// credentials returns the token of a request that takes it as Bearer or as the
+// password of Basic, "" when it is not good.
+func (f *Forge) credentials(r *http.Request) string {
+	token := bearer(r, "Bearer")
+	if user, password, ok := r.BasicAuth(); ok {
+		if token = password; user != "" && f.cfg.Token == user+":"+password {
+			token = f.cfg.Token
+		}
+	}
+	if !f.accepts(token) {
+		return ""
+	}
+	return token
+}
+
+// members reads a JSON object.
+func members(body []byte) (map[string]any, error) {
+	var m map[string]any
+	if err := json.Unmarshal(body, &m); err != nil {
+		return nil, err
+	}
+	if m == nil {
+		return nil, errors.New("an object is expected")
+	}
+	return m, nil
+}
+
+// newestFirst makes a list of what of returns for the newest entry of each
+// context.
+func newestFirst(c *commit, of func(Entry) any) []any {
+	all := []any{}
+	if c == nil {
+		return all
+	}
+	for _, s := range c.shown() {
+		all = append(all, of(s.Entry))
+	}
+	slices.Reverse(all)
+	return all
+}
+
 var wholeSHA = regexp.MustCompile(`^[0-9a-fA-F]{40}$`)
 
-// isWeb reports whether s is an http or https address.
+// isWeb reports whether s is an http or https address in plain ASCII. That the
+// providers want ASCII is unchecked.
 func isWeb(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+	beyond := strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"<>\^{|}`+"`", r) })
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && !beyond
 }
 
 // text returns a member of a JSON object as text; absent and null are "". ok

@@ -1,7 +1,7 @@
 // Package forge is a strict fake source provider to rehearse against: it
-// answers commit statuses as GitHub, GitLab and Gitea do, refuses what they
-// refuse with their own error bodies, fails on request, and shows what a
-// person would see on each commit.
+// answers commit statuses as GitHub, GitLab, Gitea, Bitbucket, Azure DevOps,
+// Harness Code and Gerrit do, refuses what they refuse with their own error
+// bodies, fails on request, and shows what a person would see on each commit.
 //
 // The calls it knows:
 //
@@ -11,10 +11,21 @@
 //	        GET  /api/v4/projects/{id}/repository/commits/{sha}/statuses
 //	Gitea   POST /api/v1/repos/{owner}/{repo}/statuses/{sha}
 //	        GET  /api/v1/repos/{owner}/{repo}/commits/{sha}/status    and …/statuses
+//	Bitbucket Cloud
+//	        POST /2.0/repositories/{workspace}/{repo}/commit/{sha}/statuses/build
+//	        GET  /2.0/repositories/{workspace}/{repo}/commit/{sha}/statuses
+//	Bitbucket Data Center
+//	        POST and GET …/rest/api/latest/projects/{project}/repos/{repo}/commits/{sha}/builds
+//	Azure DevOps
+//	        POST and GET /{organization}/{project}/_apis/git/repositories/{repo}/commits/{sha}/statuses
+//	Harness Code
+//	        PUT and GET …/api/v1/repos/{escaped path}/checks/commits/{sha}
+//	Gerrit  POST and GET /a/changes/{project}~{number}/revisions/{sha}/review
 //
 // Every repository exists, and so does every commit with a whole sha. People
 // look at / and programs at /_forge/commits and /_forge/requests; POST
-// /_forge/faults {"faults": [...]} replaces the faults and POST /_forge/reset
+// /_forge/faults {"faults": [...]} replaces the faults, POST /_forge/pipelines
+// {"repository", "sha"} makes a new pipeline on GitLab, and POST /_forge/reset
 // forgets everything. See [ParseFault] for what can be made to fail.
 //
 // Where the providers' documents are silent the rule is marked "unchecked" in
@@ -30,9 +41,14 @@ import (
 
 // The names of the providers.
 const (
-	GitHub = "github"
-	GitLab = "gitlab"
-	Gitea  = "gitea"
+	GitHub      = "github"
+	GitLab      = "gitlab"
+	Gitea       = "gitea"
+	Bitbucket   = "bitbucket"
+	BitbucketDC = "bitbucket-dc"
+	AzureDevOps = "azure-devops"
+	HarnessCode = "harness-code"
+	Gerrit      = "gerrit"
 )
 
 // Config says how a Forge behaves. The zero Config is a provider in good
@@ -88,8 +104,9 @@ type Entry struct {
 	State       string    `json:"state"`
 	Description string    `json:"description,omitempty"`
 	TargetURL   string    `json:"target_url,omitempty"`
-	Ref         string    `json:"ref,omitempty"` // GitLab only
+	Ref         string    `json:"ref,omitempty"` // GitLab's ref, Gerrit's tag
 	user        string    // fingerprint of the token that wrote it
+	pipeline    string    // that GitLab filed it under
 	id          int64     // GitLab moves a status on under one id
 }
 

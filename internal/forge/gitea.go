@@ -20,7 +20,7 @@ var gitea = &dialect{
 	auth:        giteaAuth,
 	read:        giteaRead,
 	rules:       giteaRules,
-	created:     func(p post, e Entry) any { return giteaStatus(p.repo, p.sha, e) },
+	stored:      created(func(p post, e Entry) any { return giteaStatus(p.repo, p.sha, e) }),
 	list:        giteaList,
 	wrongMethod: answer{status: http.StatusMethodNotAllowed},
 	failed:      giteaFailed,

@@ -22,7 +22,7 @@ var gitHub = &dialect{
 	auth:        gitHubAuth,
 	read:        gitHubRead,
 	rules:       gitHubRules,
-	created:     gitHubCreated,
+	stored:      created(gitHubCreated),
 	list:        gitHubList,
 	wrongMethod: answer{status: http.StatusNotFound, body: map[string]any{"message": "Not Found", "documentation_url": "https://docs.github.com/rest", "status": "404"}},
 	failed:      gitHubFailed,

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -24,7 +25,7 @@ var gitLab = &dialect{
 	auth:        gitLabAuth,
 	read:        gitLabRead,
 	rules:       gitLabRules,
-	created:     func(p post, e Entry) any { return gitLabStatus(p.sha, e) },
+	stored:      created(func(p post, e Entry) any { return gitLabStatus(p.sha, e) }),
 	list:        gitLabList,
 	wrongMethod: answer{status: http.StatusMethodNotAllowed, body: map[string]any{"error": "405 Method Not Allowed"}},
 	failed:      gitLabFailed,
@@ -48,7 +49,7 @@ func gitLabRead(r *http.Request, body []byte, p *post) *answer {
 	if refused != nil {
 		return refused
 	}
-	p.state, p.description, p.targetURL, p.ref = get("state"), get("description"), get("target_url"), get("ref")
+	p.state, p.description, p.targetURL, p.ref, p.pipeline = get("state"), get("description"), get("target_url"), get("ref"), get("pipeline_id")
 	if p.context = get("name"); p.context == "" {
 		p.context = get("context")
 	}
@@ -117,7 +118,21 @@ func gitLabRules(c *commit, p *post) *answer {
 	case utf8.RuneCountInString(p.context) > gitLabTextMost: // unchecked
 		return invalid("name", tooLong)
 	}
+	if newest := strconv.FormatInt(c.pipelines+1, 10); p.pipeline == "" {
+		p.pipeline = newest
+	} else if n, err := strconv.ParseInt(p.pipeline, 10, 64); err != nil || n < 1 || n > c.pipelines+1 {
+		return gitLabError(http.StatusNotFound, "404 Pipeline Not Found") // unchecked wording
+	}
 	return gitLabMove(c, p)
+}
+
+// NewPipeline makes a new pipeline for a commit on GitLab, as a push of a tag
+// or a schedule does: from now on it is the one that statuses are filed under,
+// unless they name another.
+func (f *Forge) NewPipeline(repo, sha string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.commits.at(gitLab, post{provider: GitLab, repo: repo, sha: sha}).pipelines++
 }
 
 // transitions says what may become of a status that has not ended. Everything
@@ -128,11 +143,11 @@ var transitions = map[string]map[string]string{ // from -> to -> the event that 
 }
 
 // gitLabMove looks for the status that p moves on: the newest of the same
-// name, ref and user, if it has not ended.
+// name, pipeline, ref and user, if it has not ended.
 func gitLabMove(c *commit, p *post) *answer {
 	for i := len(c.entries) - 1; i >= 0; i-- {
 		e := c.entries[i]
-		if e.Context != p.context || e.Ref != p.ref || e.user != p.user {
+		if e.Context != p.context || e.Ref != p.ref || e.user != p.user || e.pipeline != p.pipeline {
 			continue
 		}
 		if e.State != "pending" && e.State != "running" {
@@ -148,8 +163,9 @@ func gitLabMove(c *commit, p *post) *answer {
 }
 
 func gitLabStatus(sha string, e Entry) map[string]any {
+	pipeline, _ := strconv.ParseInt(e.pipeline, 10, 64) // it was one when it was stored
 	return map[string]any{
-		"id": e.id, "sha": sha, "ref": e.Ref, "status": e.State, "name": e.Context, "target_url": orNull(e.TargetURL),
+		"id": e.id, "pipeline_id": pipeline, "sha": sha, "ref": e.Ref, "status": e.State, "name": e.Context, "target_url": orNull(e.TargetURL),
 		"description": orNull(e.Description), "created_at": stamp(e.At), "started_at": nil, "finished_at": nil,
 		"allow_failure": false, "coverage": nil, "author": map[string]any{"id": 1, "username": "forge", "name": "Forge"},
 	}

@@ -33,8 +33,9 @@ type commitKey struct{ provider, repo, sha string }
 // commit has the statuses of one commit.
 type commit struct {
 	commitKey
-	d       *dialect
-	entries []Entry
+	d         *dialect
+	entries   []Entry
+	pipelines int64 // GitLab's, besides the first
 }
 
 // fold returns what two contexts are compared by.
@@ -53,7 +54,7 @@ type shownStatus struct {
 }
 
 // shown returns the newest entry of each context, in the order in which the
-// contexts came. At a provider that keeps them apart by user and ref the second
+// contexts came. At a provider that keeps them apart by user, ref and pipeline the second
 // status of one name is called "name (2)".
 func (c *commit) shown() []shownStatus {
 	var out []shownStatus
@@ -64,7 +65,7 @@ func (c *commit) shown() []shownStatus {
 		name := c.fold(e.Context)
 		key := name
 		if c.d.perUser {
-			key = strings.Join([]string{name, e.Ref, e.user}, "\x00")
+			key = strings.Join([]string{name, e.Ref, e.user, e.pipeline}, "\x00")
 		}
 		i, known := at[key]
 		if !known {
@@ -83,6 +84,14 @@ func (c *commit) shown() []shownStatus {
 		out[i].history = append(out[i].history, e)
 	}
 	return out
+}
+
+// last returns the sequence of the newest entry, 0 when there is none.
+func (c *commit) last() int64 {
+	if len(c.entries) == 0 {
+		return 0
+	}
+	return c.entries[len(c.entries)-1].Sequence
 }
 
 // of returns the entries of one context.
@@ -145,7 +154,7 @@ func (cs *commits) add(c *commit, e Entry) {
 func (cs *commits) byLastWrite() []*commit {
 	list := slices.Clone(cs.order)
 	slices.SortStableFunc(list, func(a, b *commit) int {
-		return int(b.entries[len(b.entries)-1].Sequence - a.entries[len(a.entries)-1].Sequence)
+		return int(b.last() - a.last())
 	})
 	return list
 }

@@ -26,6 +26,9 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 var kinds = map[string]string{
 	"pending": "pending", "running": "running", "success": "good", "failure": "bad", "failed": "bad", "error": "bad",
 	"warning": "warn", "canceled": "idle", "skipped": "idle",
+	"INPROGRESS": "pending", "SUCCESSFUL": "good", "FAILED": "bad", "STOPPED": "idle", "CANCELLED": "idle", // Bitbucket
+	"succeeded": "good", "partiallySucceeded": "warn", "notApplicable": "idle", // Azure DevOps
+	"+1": "good", "+0": "pending", "-1": "bad", // Gerrit
 }
 
 var icons = map[string]string{"pending": "●", "running": "◐", "good": "✓", "bad": "✗", "warn": "!", "idle": "○"}
@@ -77,11 +80,12 @@ func (f *Forge) Commits(limit int) []CommitView {
 
 // ownRoutes are the pages and the calls of the Forge itself.
 var ownRoutes = map[string]func(f *Forge, w http.ResponseWriter, r *http.Request){
-	"GET /":                (*Forge).servePage,
-	"GET /favicon.ico":     noContent,
-	"GET /_forge/commits":  (*Forge).serveCommits,
-	"GET /_forge/requests": (*Forge).serveRequests,
-	"POST /_forge/faults":  (*Forge).serveFaults,
+	"GET /":                  (*Forge).servePage,
+	"GET /favicon.ico":       noContent,
+	"GET /_forge/commits":    (*Forge).serveCommits,
+	"GET /_forge/requests":   (*Forge).serveRequests,
+	"POST /_forge/faults":    (*Forge).serveFaults,
+	"POST /_forge/pipelines": (*Forge).servePipelines,
 	"POST /_forge/reset": func(f *Forge, w http.ResponseWriter, r *http.Request) {
 		f.Reset()
 		noContent(f, w, r)
@@ -199,6 +203,24 @@ func (f *Forge) serveFaults(w http.ResponseWriter, r *http.Request) {
 	}
 	f.SetFaults(faults...)
 	writeJSON(w, http.StatusOK, map[string]any{"faults": f.faultNames()})
+}
+
+// servePipelines makes a new pipeline for a commit on GitLab.
+func (f *Forge) servePipelines(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Repo string `json:"repository"`
+		SHA  string `json:"sha"`
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err == nil {
+		err = json.Unmarshal(body, &in)
+	}
+	if err != nil || in.Repo == "" || !wholeSHA.MatchString(in.SHA) {
+		writeJSON(w, http.StatusBadRequest, map[string]any{"message": "name a repository and the whole sha of a commit"})
+		return
+	}
+	f.NewPipeline(in.Repo, in.SHA)
+	noContent(f, w, r)
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -18,8 +18,8 @@ import (
 // The problems of hook files, besides those of hooks.
 const (
 	CodeFileKey  = "E101" // a key that hooks do not have
-	CodeFileType = "E102" // a value of the wrong kind
-	CodeFileRead = "E103" // a file or folder that cannot be read
+	CodeFileType = "E103" // a value of the wrong kind
+	CodeFileRead = "E117" // a file or folder that cannot be read
 )
 
 // fileKind is the kind of a value in a hook file.

@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -91,9 +92,9 @@ func TestLoadProblems(t *testing.T) {
 		{"if: run.attempt", "if: run.atempt", "h.yaml:9:13: run has no member atempt [E201]"},
 		{"path: run.number", "path: run.nmber", "h.yaml:23:22: run has no member nmber [E201]"},
 		{"[action.failed]", "[action.faild]", `h.yaml:21:16: there is no event "action.faild" [E410]`},
-		{"[action.failed]", "action.failed", "h.yaml:21:15: events is a list of texts [E102]"},
-		{"timeout_ms: 5000", "timeout_ms: 5s", "h.yaml:8:17: timeout_ms is a whole number [E102]"},
-		{"active: true", "active: yes", "h.yaml:5:13: active is true or false [E102]"},
+		{"[action.failed]", "action.failed", "h.yaml:21:15: events is a list of texts [E103]"},
+		{"timeout_ms: 5000", "timeout_ms: 5s", "h.yaml:8:17: timeout_ms is a whole number [E103]"},
+		{"active: true", "active: yes", "h.yaml:5:13: active is true or false [E103]"},
 		{"pipeline: gh/build", "method: POST", "h.yaml:6:5"},
 		{"    pipeline: gh/build\n", "", "h.yaml:2:5: the hook names no pipeline [E410]"},
 		{"    secret: abc\n", "", "requires_secret needs a secret"},
@@ -143,49 +144,92 @@ func TestLoadFiles(t *testing.T) {
 	}
 }
 
-// TestPresets loads what ships and plans with each.
+// preset is what the hooks of a file do on a run that starts and succeeds.
+var presets = map[string]struct {
+	app  bridge.Application
+	says []string // a part of each body, in order
+}{
+	"github.yaml":          {github, []string{`"state":"pending"`, `"state":"success"`}},
+	"devopness-guide.yaml": {github, []string{`"state":"pending"`, `"state":"success"`}},
+	"gitlab.yaml":          {at("gitlab", ""), []string{`"state":"running"`, `"state":"success"`}},
+	"gitea.yaml":           {at("gitea", "https://git.acme.io"), []string{`"state":"pending"`, `"state":"success"`}},
+	"bitbucket.yaml":       {at("bitbucket", ""), []string{`"state":"INPROGRESS"`, `"state":"SUCCESSFUL"`}},
+	"bitbucket-dc.yaml":    {at("bitbucket-dc", "https://git.acme.io"), []string{`"state":"INPROGRESS"`, `"state":"SUCCESSFUL"`}},
+	"azure-devops.yaml":    {at("azure-devops", "https://dev.azure.com/acme"), []string{`"state":"pending"`, `"state":"succeeded"`}},
+	"harness-code.yaml":    {at("harness-code", "https://git.acme.io"), []string{`"status":"running"`, `"status":"success"`}},
+	"gerrit.yaml":          {at("gerrit", "https://review.acme.io"), []string{`{"Verified":0}`, `{"Verified":1}`}},
+	"codenow.yaml":         {at("codenow", ""), []string{"ci.start.event", "ci.start.event", "ci.result.event", `"result":"SUCCESSFUL"`}},
+	"sei.yaml":             {at("sei", "https://app.harness.io/gratis/sei/api"), []string{`"result":"SUCCESS"`}},
+	"cdevents.yaml":        {at("cdevents", "https://events.acme.io/in"), []string{"pipelinerun.started", "pipelinerun.finished"}},
+}
+
+func at(provider, base string) bridge.Application {
+	return bridge.Application{ID: provider, Name: provider, SourceProvider: bridge.SourceProvider{Name: provider, BaseURL: base}}
+}
+
+// TestPresets loads what ships, one file for each profile, and plans with each.
 func TestPresets(t *testing.T) {
 	const dir = "../../configs/hooks"
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	apps := map[string]bridge.Application{
-		"github.yaml": github, "devopness-guide.yaml": github,
-		"gitlab.yaml": {ID: "gl", SourceProvider: bridge.SourceProvider{Name: "gitlab"}},
-		"gitea.yaml":  {ID: "gt", SourceProvider: bridge.SourceProvider{Name: "gitea", BaseURL: "https://git.acme.io"}},
-	}
-	states := map[string][]string{
-		"github.yaml": {"pending", "success"}, "devopness-guide.yaml": {"pending", "success"},
-		"gitlab.yaml": {"running", "success"}, "gitea.yaml": {"pending", "success"},
-	}
+	files := map[string]bool{}
 	for _, e := range entries {
-		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
-			t.Fatal(err)
+		if e.Name() == "README.md" {
+			continue
 		}
-		hooks, problems := Load(e.Name(), data, load(t))
-		if err := problems.Err(); err != nil {
-			t.Fatal(err)
-		}
-		app, known := apps[e.Name()]
+		files[e.Name()] = true
+		want, known := presets[e.Name()]
 		if !known {
 			t.Errorf("%s: say what it should do", e.Name())
 			continue
 		}
-		l := newLab(t, hooks, app)
-		ds := append(l.post(bridge.Running, 1, repo()), l.post(bridge.Succeeded, 1, nil)...)
-		if len(ds) != 2 || ds[0].Lane != ds[1].Lane || ds[0].Ordering != bridge.Latest {
-			t.Fatalf("%s: planned %s, skips %s, parked %s", e.Name(), told(ds), l.skips(), l.parked())
-		}
-		for i, want := range states[e.Name()] {
-			if !strings.Contains(ds[i].Body, `"state":"`+want+`"`) {
-				t.Errorf("%s: body %s, want %s", e.Name(), ds[i].Body, want)
+		t.Run(e.Name(), func(t *testing.T) {
+			data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		delete(apps, e.Name())
+			hooks, problems := Load(e.Name(), data, load(t))
+			if err := problems.Err(); err != nil {
+				t.Fatal(err)
+			}
+			l := newLab(t, hooks, want.app)
+			ds := append(l.post(bridge.Running, 1, with(repo(), "pull_request.number", int64(12))), l.post(bridge.Succeeded, 1, nil)...)
+			if len(ds) != len(want.says) {
+				t.Fatalf("planned %s, skips %s, parked %s", told(ds), l.skips(), l.parked())
+			}
+			for i, says := range want.says {
+				if ds[i].Lane != ds[0].Lane || !strings.Contains(ds[i].Body, says) {
+					t.Errorf("body %s in lane %s, want %s in %s", ds[i].Body, ds[i].Lane, says, ds[0].Lane)
+				}
+			}
+			// The same without the comment signs: URL and header of its own.
+			own := strings.ReplaceAll(string(data), "\n#   ", "\n    ")
+			own = own[:strings.Index(own, "\nhooks:")] + "\n" // the block stands before the hook
+			if !strings.Contains(own, "target_url") {
+				return
+			}
+			block := own[strings.Index(own, "    target_url"):]
+			hooks, problems = Load(e.Name(), append(data, block...), load(t))
+			if err := problems.Err(); err != nil {
+				t.Fatal(err)
+			}
+			l = newLab(t, hooks, github)
+			ds = append(l.post(bridge.Running, 1, repo()), l.post(bridge.Succeeded, 1, nil)...)
+			if len(ds) != len(want.says) || l.skips() != "" || !strings.HasPrefix(block, "    target_url: "+ds[0].URL+"\n") || strings.Contains(fmt.Sprint(ds[0].Headers), "access_token") {
+				t.Errorf("with a URL of its own: planned %s %+v, skips %s", told(ds), ds, l.skips())
+			}
+		})
 	}
-	for name := range apps {
-		t.Errorf("%s is not there", name)
+	for name := range presets {
+		if !files[name] {
+			t.Errorf("%s is not there", name)
+		}
+	}
+	for _, name := range load(t).Names() {
+		if !files[name+".yaml"] {
+			t.Errorf("the profile %s has no preset", name)
+		}
 	}
 }

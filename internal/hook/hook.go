@@ -45,7 +45,9 @@ type Hook struct {
 	urlOwn     bool // the URL is written in the hook, not in its profile
 	headers    []*template.Header
 	signature  *bridge.Header // nil when the hook signs nothing
-	body       *template.Body // nil for an empty body
+	parts      []*part        // its requests, at least one
+	otherwise  *template.Body // members that the profile insists on; nil for none
+	refuse     []refusal
 	key        *template.Text // nil when the hook has no supersede key
 	context    *template.Text
 	conditions []condition
@@ -54,6 +56,22 @@ type Hook struct {
 	readsApplication bool // anything of application.*, or its token
 	needsApplication bool // in the URL, a header or the key
 	sendsToken       bool
+}
+
+// part is one request of a hook. Most hooks have one, without a name.
+type part struct {
+	name   string
+	index  int
+	states []bridge.Status // nil: all
+	body   *template.Body  // nil for an empty body
+	when   *template.Condition
+	once   bool // at most once for an attempt of a run
+}
+
+// refusal is a condition of the profile under which nothing is sent.
+type refusal struct {
+	when *template.Condition
+	say  string
 }
 
 // Definition returns the hook as it was given, with what was left out filled
@@ -137,6 +155,9 @@ func (c *compiling) defaults() {
 		}
 	}
 	d.Method = cmp.Or(d.Method, "POST")
+	if len(d.TriggerWhen.Events) == 0 && c.hook.profile != nil {
+		d.TriggerWhen.Events = slices.Clone(c.hook.profile.Events)
+	}
 	if len(d.TriggerWhen.Events) == 0 {
 		d.TriggerWhen.Events = []bridge.Trigger{bridge.ActionStatusChanged}
 	}
@@ -200,37 +221,22 @@ func (c *compiling) requestHeaders() {
 	}
 }
 
-// requestBody compiles the hook's body. An object is laid over the profile's:
-// its members win, the profile's others stay.
 func (c *compiling) requestBody() {
 	h := c.hook
-	tree, path := h.def.Settings.RequestBody, "settings.request_body"
-	switch t := tree.(type) {
-	case nil:
+	if h.profile == nil || len(h.profile.Parts) == 0 {
+		var base any
 		if h.profile != nil {
-			tree = h.profile.Body
+			base = h.profile.Body
 		}
-	case string:
-	case map[string]any:
-		if base, ok := profileBody(h.profile); ok {
-			merged := maps.Clone(base)
-			maps.Copy(merged, t)
-			tree = merged
+		h.parts = []*part{{body: c.body(base)}}
+	} else {
+		for i, p := range h.profile.Parts {
+			compiled := &part{name: p.Name, index: i, states: p.States, body: c.body(p.Body), once: p.Once}
+			compiled.when = c.ofProfile(p.When)
+			h.parts = append(h.parts, compiled)
 		}
-	case []any:
-		if i := slices.IndexFunc(t, func(v any) bool { _, ok := v.(map[string]any); return !ok }); i >= 0 {
-			c.fail(path+"."+strconv.Itoa(i), "", "a list as request_body has objects as its items")
-			return
-		}
-	default:
-		c.fail(path, "", "request_body is a text, an object or a list of objects, not %v", tree)
-		return
 	}
-	if tree != nil {
-		var ps diag.Problems
-		h.body, ps = template.CompileBody(tree)
-		c.under(path, ps)
-	}
+	c.insisted()
 	var ps diag.Problems
 	h.context, ps = template.CompileText(h.def.Context)
 	c.under("context", ps)
@@ -240,12 +246,83 @@ func (c *compiling) requestBody() {
 	}
 }
 
-func profileBody(p *provider.Profile) (map[string]any, bool) {
-	if p == nil {
-		return nil, false
+// body compiles the hook's body. An object is laid over the profile's: its
+// members win, the profile's others stay. It returns nil for no body.
+func (c *compiling) body(profiles any) *template.Body {
+	tree, path := c.hook.def.Settings.RequestBody, "settings.request_body"
+	switch t := tree.(type) {
+	case nil:
+		tree = profiles
+	case string:
+	case map[string]any:
+		if base, ok := profiles.(map[string]any); ok {
+			merged := maps.Clone(base)
+			maps.Copy(merged, t)
+			tree = merged
+		}
+	case []any:
+		if i := slices.IndexFunc(t, func(v any) bool { _, ok := v.(map[string]any); return !ok }); i >= 0 {
+			c.fail(path+"."+strconv.Itoa(i), "", "a list as request_body has objects as its items")
+			return nil
+		}
+	default:
+		c.fail(path, "", "request_body is a text, an object or a list of objects, not %v", tree)
+		return nil
 	}
-	m, ok := p.Body.(map[string]any)
-	return m, ok
+	if tree == nil {
+		return nil
+	}
+	body, ps := template.CompileBody(tree)
+	c.under(path, ps)
+	if body != nil && body.Text() {
+		c.textBody(path, body)
+	}
+	return body
+}
+
+// textBody refuses a text in which what is filled in could become more than a
+// value: its header says how the receiver takes it apart.
+func (c *compiling) textBody(path string, body *template.Body) {
+	kind := ""
+	for _, t := range c.hook.headers {
+		if name, value := t.Literal(); strings.EqualFold(name, "Content-Type") {
+			kind = strings.ToLower(value)
+		}
+	}
+	unescaped := body.Unescaped()
+	switch {
+	case len(unescaped) == 0:
+	case strings.Contains(kind, "x-www-form-urlencoded"):
+		c.fail(path, fmt.Sprintf("write {{ %s | urlquery() }}", unescaped[0]), "in a form {{ %s }} could add fields of its own", unescaped[0])
+	case strings.Contains(kind, "json"):
+		c.fail(path, "give the body as an object", "in a text that is sent as JSON {{ %s }} could break out of its quotes", unescaped[0])
+	}
+}
+
+// insisted compiles what the profile insists on besides its body.
+func (c *compiling) insisted() {
+	h := c.hook
+	if h.profile == nil {
+		return
+	}
+	if len(h.profile.Otherwise) > 0 {
+		var ps diag.Problems
+		h.otherwise, ps = template.CompileBody(h.profile.Otherwise)
+		c.under("profile", ps)
+	}
+	for _, r := range h.profile.Refuse {
+		h.refuse = append(h.refuse, refusal{c.ofProfile(r.If), r.Say})
+	}
+}
+
+// ofProfile compiles a condition of the profile, nil for "".
+func (c *compiling) ofProfile(src string) *template.Condition {
+	if src == "" {
+		return nil
+	}
+	compiled, ps := template.CompileCondition(src)
+	c.under("profile", ps)
+	return compiled
 }
 
 func (c *compiling) when() {
@@ -279,8 +356,13 @@ func (c *compiling) reads() {
 		h.sendsToken = h.sendsToken || hd.Secret()
 	}
 	others := []string{}
-	if h.body != nil {
-		others = h.body.Reads()
+	for _, p := range h.parts {
+		if p.body != nil {
+			others = append(others, p.body.Reads()...)
+		}
+	}
+	if h.otherwise != nil {
+		others = append(others, h.otherwise.Reads()...)
 	}
 	if h.when != nil {
 		others = append(others, h.when.Reads()...)

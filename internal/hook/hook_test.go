@@ -6,15 +6,19 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"cibridge/bridge"
 	"cibridge/internal/provider"
 )
 
+// profiles never change, and every test needs them.
+var loadProfiles = sync.OnceValues(provider.Load)
+
 func load(t testing.TB) *provider.Profiles {
 	t.Helper()
-	ps, err := provider.Load()
+	ps, err := loadProfiles()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,6 +153,13 @@ func TestRules(t *testing.T) {
 			h.Settings.RequestBody = map[string]any{"a": "{{ application.source_provider.access_token }}"}
 		}, "settings.request_body.a", "header"},
 		{"body text", func(h *bridge.Hook) { h.Settings.RequestBody = "hello" }, "", ""},
+		{"form", form("a={{ run.title | urlquery() }}&b=1"), "", ""},
+		{"form that an event could add to", form("a=1&b={{ run.title }}"), "settings.request_body", "{{ run.title }} could add fields of its own; write {{ run.title | urlquery() }}"},
+		{"text as JSON", func(h *bridge.Hook) { h.Settings.RequestBody = `"{{ run.title }}"` }, "", ""},
+		{"text as JSON, said so", func(h *bridge.Hook) {
+			h.Settings.RequestHeaders = append(h.Settings.RequestHeaders, bridge.HookHeader{Name: "content-type", Value: "application/json"})
+			h.Settings.RequestBody = `"{{ run.title }}"`
+		}, "settings.request_body", "break out of its quotes"},
 		{"if", func(h *bridge.Hook) { h.If = "runn.x" }, "if", `"run"`},
 		{"if with =", func(h *bridge.Hook) { h.If = "=run.attempt == 1" }, "", ""},
 		{"delivered_when", func(h *bridge.Hook) { h.DeliveredWhen = "staus == 1" }, "delivered_when", `"status"`},
@@ -188,5 +199,13 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		if len(got[field]) != 1 {
 			t.Errorf("%s: got %v", field, got[field])
 		}
+	}
+}
+
+// form gives a hook a form as its body.
+func form(body string) func(*bridge.Hook) {
+	return func(h *bridge.Hook) {
+		h.Settings.RequestHeaders = append(h.Settings.RequestHeaders, bridge.HookHeader{Name: "Content-Type", Value: "application/x-www-form-urlencoded; charset=utf-8"})
+		h.Settings.RequestBody = body
 	}
 }

@@ -54,6 +54,7 @@ type planning struct {
 type planned struct {
 	bridge.Delivery
 	hook *Hook
+	part int // its place among the requests of one change
 }
 
 // parked tries again what waited before this change.
@@ -106,14 +107,16 @@ func (p *planning) ask(h *Hook, f bridge.Firing) {
 	if !ok {
 		return
 	}
-	r := p.render(h, f, trigger)
-	switch {
-	case r.skip != "":
-		p.skip(h.def.ID, f, r.skip)
-	case len(r.missing) > 0:
-		p.park(h.def.ID, f, strings.Join(r.missing, ", "))
-	case r.fires:
-		p.out = append(p.out, planned{r.delivery, h})
+	for _, part := range h.parts {
+		r := p.render(h, part, f, trigger)
+		switch {
+		case r.skip != "":
+			p.skip(h.def.ID, f, r.skip)
+		case len(r.missing) > 0:
+			p.park(h.def.ID, f, strings.Join(r.missing, ", "))
+		case r.fires:
+			p.out = append(p.out, planned{r.delivery, h, part.index})
+		}
 	}
 }
 
@@ -151,7 +154,7 @@ func (p *planning) deliveries() []bridge.Delivery {
 		return nil
 	}
 	slices.SortStableFunc(p.out, func(a, b planned) int {
-		return cmp.Or(cmp.Compare(a.Firing.Attempt, b.Firing.Attempt), cmp.Compare(a.Firing.Version, b.Firing.Version), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(a.Firing.Attempt, b.Firing.Attempt), cmp.Compare(a.Firing.Version, b.Firing.Version), cmp.Compare(a.part, b.part), cmp.Compare(a.ID, b.ID))
 	})
 	newest := map[string]planned{}
 	for _, d := range p.out {
@@ -162,7 +165,8 @@ func (p *planning) deliveries() []bridge.Delivery {
 		by := newest[d.Lane]
 		if by.ID == d.ID || d.Ordering != bridge.Latest {
 			// Only what is sent takes a place among the runs of its lane.
-			d.Since = p.run.Since(d.Firing.Attempt, p.now.UnixMilli())
+			// The requests of one change go in their order.
+			d.Since = p.run.Since(d.Firing.Attempt, p.now.UnixMilli()) + int64(d.part)
 			out = append(out, d.Delivery)
 			continue
 		}

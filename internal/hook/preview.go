@@ -37,7 +37,12 @@ func (s *Set) Preview(def bridge.Hook, run *bridge.Run, f bridge.Firing, now tim
 		return Preview{Reason: fmt.Sprintf("the hook does not wait for %s", f.Status)}, nil
 	}
 	p := &planning{set: s, run: shown, now: now}
-	r := p.render(h, f, trigger)
+	var r result
+	for _, part := range h.parts {
+		if r = p.render(h, part, f, trigger); r.fires || r.skip != "" || len(r.missing) > 0 {
+			break // of several requests the first
+		}
+	}
 	switch {
 	case r.skip != "":
 		return Preview{Reason: r.skip}, nil

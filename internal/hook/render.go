@@ -2,17 +2,12 @@ package hook
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"cibridge/bridge"
-	"cibridge/internal/lang"
 	"cibridge/internal/provider"
 	"cibridge/internal/template"
 )
@@ -30,6 +25,7 @@ type result struct {
 // rendering is one hook's request on its way.
 type rendering struct {
 	h       *Hook
+	part    *part
 	app     *bridge.Application
 	base    string            // what the application's base_url stands for
 	profile *provider.Profile // the hook's own, or the one that the URL was recognised as
@@ -57,9 +53,12 @@ func (r *rendering) lacks(names ...string) {
 	}
 }
 
-// render makes the request of h for f from the run as it was when f fired.
-func (p *planning) render(h *Hook, f bridge.Firing, trigger bridge.Trigger) result {
-	r := &rendering{h: h, profile: h.profile}
+// render makes one request of h for f from the run as it was when f fired.
+func (p *planning) render(h *Hook, part *part, f bridge.Firing, trigger bridge.Trigger) result {
+	r := &rendering{h: h, part: part, profile: h.profile}
+	if part.states != nil && !slices.Contains(part.states, f.Status) {
+		return result{}
+	}
 	if h.readsApplication {
 		app, lacks := p.application()
 		r.app = app
@@ -72,6 +71,9 @@ func (p *planning) render(h *Hook, f bridge.Firing, trigger bridge.Trigger) resu
 	}
 	if fault := r.environment(p, f, trigger); fault != "" {
 		return result{skip: fault}
+	}
+	if say, err := r.refused(); err != nil || say != "" {
+		return result{skip: cmp.Or(say, fmt.Sprint(err))}
 	}
 	wanted, unsure, err := r.wanted()
 	if err != nil {
@@ -159,9 +161,30 @@ func (r *rendering) environment(p *planning, f bridge.Firing, trigger bridge.Tri
 	return ""
 }
 
+// refused evaluates the profile's own conditions: say is why nothing is sent.
+func (r *rendering) refused() (say string, err error) {
+	for _, refuse := range r.h.refuse {
+		holds, _, err := refuse.when.Holds(r.env)
+		if err != nil {
+			return "", fmt.Errorf("the profile: %w", err)
+		}
+		if holds {
+			return refuse.say, nil
+		}
+	}
+	return "", nil
+}
+
 // wanted evaluates conditions and if. unsure reports that the answer may
 // become yes when more is known of the run.
 func (r *rendering) wanted() (ok, unsure bool, err error) {
+	if r.part.when != nil {
+		// What it reads is in the body, where an absent value is no reason to
+		// wait.
+		if holds, _, err := r.part.when.Holds(r.env); err != nil || !holds {
+			return false, false, err
+		}
+	}
 	for _, c := range r.h.conditions {
 		holds, missing := c.holds(r.env)
 		switch {
@@ -302,57 +325,6 @@ func (r *rendering) fillHeaders() (fault string) {
 	return ""
 }
 
-// fillBody fills the body and applies the profile's limits. A value that tells
-// apart which status is written must not be missing: without it the request
-// would write another one.
-func (r *rendering) fillBody() {
-	if r.h.body == nil {
-		return
-	}
-	tree, gaps := r.h.body.Render(r.env)
-	r.tree = tree
-	keys := r.keyFields()
-	for _, g := range gaps {
-		if len(g.Missing) > 0 && slices.Contains(keys, g.Path) {
-			r.lacks(g.Missing...)
-			continue
-		}
-		r.notes = append(r.notes, g.String())
-	}
-	if m, ok := tree.(map[string]any); ok && r.profile != nil {
-		r.notes = append(r.notes, limit(m, r.profile.Limits)...)
-	}
-}
-
-func (r *rendering) keyFields() []string {
-	if r.h.key != nil || r.profile == nil {
-		return nil
-	}
-	var out []string
-	for _, k := range r.profile.Key {
-		out = append(out, k.FirstOf...)
-	}
-	return out
-}
-
-// limit cuts or drops the members of body that are too long, and says so.
-func limit(body map[string]any, limits []provider.Limit) (notes []string) {
-	for _, l := range limits {
-		text, ok := body[l.Field].(string)
-		n := utf8.RuneCountInString(text)
-		switch {
-		case !ok || n <= l.Max:
-		case l.Drop:
-			delete(body, l.Field)
-			notes = append(notes, fmt.Sprintf("%s left out: it has %d characters, at most %d are accepted", l.Field, n, l.Max))
-		default:
-			body[l.Field] = string([]rune(text)[:l.Max-1]) + "…"
-			notes = append(notes, fmt.Sprintf("%s cut to %d of %d characters", l.Field, l.Max, n))
-		}
-	}
-	return notes
-}
-
 // delivery puts the finished request together.
 func (r *rendering) delivery(run *bridge.Run, f bridge.Firing, trigger bridge.Trigger) (d bridge.Delivery, fault string) {
 	body, fault := r.encode()
@@ -361,12 +333,13 @@ func (r *rendering) delivery(run *bridge.Run, f bridge.Firing, trigger bridge.Tr
 	}
 	h := r.h.def
 	d = bridge.Delivery{
-		ID: bridge.DeliveryID(run.ID, h.ID, f), Hook: h.ID, Run: run.ID, Pipeline: run.PipelineID(), Firing: f, Trigger: trigger,
+		ID: r.deliveryID(run, f), Hook: h.ID, Run: run.ID, Pipeline: run.PipelineID(), Firing: f, Trigger: trigger,
 		Method: h.Method, URL: r.url.String(), Headers: r.headers, Body: body, Notes: r.notes,
 		DeliveredWhen: h.DeliveredWhen, TimeoutMS: h.TimeoutMS,
 	}
 	if r.profile != nil {
 		d.Profile = r.profile.Name
+		d.TimeoutMS = cmp.Or(d.TimeoutMS, r.profile.Timeout.Milliseconds())
 	}
 	key, keyed := r.resource()
 	d.Lane = laneName("hook", h.ID, run.ID)
@@ -386,77 +359,14 @@ func (r *rendering) delivery(run *bridge.Run, f bridge.Firing, trigger bridge.Tr
 	return d, ""
 }
 
-func (r *rendering) encode() (body, fault string) {
-	if r.tree == nil {
-		return "", ""
+// deliveryID derives the id of this request. What is sent once for an attempt
+// has the same id whichever change asks for it, and an id is planned once.
+func (r *rendering) deliveryID(run *bridge.Run, f bridge.Firing) string {
+	if r.part.name == "" {
+		return bridge.DeliveryID(run.ID, r.h.def.ID, f)
 	}
-	if text, ok := r.tree.(string); ok && r.h.body.Text() {
-		body = text
-		if !slices.ContainsFunc(r.headers, func(hd bridge.Header) bool { return strings.EqualFold(hd.Name, "Content-Type") }) {
-			r.headers = append(r.headers, bridge.Header{Name: "Content-Type", Parts: []bridge.Part{{Text: "text/plain; charset=utf-8"}}})
-		}
-	} else {
-		raw, err := template.EncodeJSON(r.tree)
-		if err != nil {
-			return "", fmt.Sprintf("its body cannot be written as JSON: %v", err)
-		}
-		body = string(raw)
+	if r.part.once {
+		f = bridge.Firing{Attempt: f.Attempt}
 	}
-	if len(body) > template.MaxBody {
-		return "", fmt.Sprintf("its body has %d bytes, at most %d are sent", len(body), template.MaxBody)
-	}
-	return body, ""
-}
-
-// resource returns what tells apart the resources of r's URL. keyed is false
-// when nobody knows what the request writes.
-func (r *rendering) resource() (key []string, keyed bool) {
-	if r.h.key != nil {
-		return []string{r.key}, true
-	}
-	if r.profile == nil {
-		return nil, false
-	}
-	body, _ := r.tree.(map[string]any)
-	query := r.url.Query()
-	for _, part := range r.profile.Key {
-		value := part.Default
-		for _, name := range part.FirstOf {
-			text, _ := lang.Text(body[name])
-			if text = cmp.Or(text, query.Get(name)); text != "" {
-				value = text
-				break
-			}
-		}
-		if part.Fold {
-			value = strings.ToLower(value)
-		}
-		key = append(key, value)
-	}
-	return key, true
-}
-
-// laneURL names the resource's URL so that two spellings of it are one. What a
-// profile's provider takes as query parameters is part of the key instead.
-func (r *rendering) laneURL() string {
-	s := provider.Origin(r.url) + strings.TrimRight(r.url.EscapedPath(), "/")
-	if r.profile == nil {
-		if r.url.RawQuery != "" {
-			s += "?" + r.url.RawQuery
-		}
-		return s
-	}
-	if r.profile.FoldURL {
-		s = strings.ToLower(s)
-	}
-	return s
-}
-
-// laneName names a lane: 128 bits of SHA-256 over length-prefixed parts.
-func laneName(parts ...string) string {
-	h := sha256.New()
-	for _, p := range parts {
-		h.Write([]byte(strconv.Itoa(len(p)) + ":" + p))
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	return bridge.DeliveryID(run.ID, r.h.def.ID+"#"+r.part.name, f)
 }

@@ -216,7 +216,15 @@ func TestLanes(t *testing.T) {
 	gh := "https://api.github.com/repos/acme/shop/statuses/" + sha
 	gl := "https://gitlab.com/api/v4/projects/7/statuses/" + sha
 	type m = map[string]any
+	bb := "https://api.bitbucket.org/2.0/repositories/acme/shop/commit/" + sha + "/statuses/build"
+	az := "https://dev.azure.com/acme/web/_apis/git/repositories/shop/commits/" + sha + "/statuses?api-version=7.1"
+	ge := "https://review.acme.io/a/changes/acme%2Fshop~12/revisions/" + sha + "/review"
+	long := strings.Repeat("a", 40)
 	same := []struct{ a, b bridge.Hook }{
+		{status(bb, m{"key": long + "b", "state": "INPROGRESS"}), status(bb, m{"key": long + "b", "state": "FAILED"})},
+		{status(bb, m{"key": "7"}), status(bb, m{"key": int64(7)})},
+		{status(az, m{"context": m{"name": "a", "genre": "g"}, "state": "pending"}), status(az, m{"context": m{"name": "a", "genre": "g"}})},
+		{status(ge, m{"labels": m{"Verified": int64(0)}}), status(ge, m{"labels": m{"Verified": int64(-1)}, "message": "x"})},
 		{status(gh, m{"context": "CI", "state": "pending"}), status(gh, m{"context": "ci", "state": "success"})},
 		{status(gh, m{}), status(gh, m{"context": "default"})},
 		{status(gh, nil), status(gh, m{"context": ""})},
@@ -228,6 +236,10 @@ func TestLanes(t *testing.T) {
 		{status(gl, m{}), status(gl, m{"context": "default"})},
 	}
 	differ := []struct{ a, b bridge.Hook }{
+		{status(bb, m{"key": long + "b"}), status(bb, m{"key": long + "c"})},
+		{status(az, m{"context": m{"name": "a", "genre": "g"}}), status(az, m{"context": m{"name": "a"}})},
+		{status(az, m{"context": m{"name": "a"}}), status(az, m{"context": m{"name": "b"}})},
+		{status(ge, m{"labels": m{"Verified": int64(1)}}), status(ge, m{"labels": m{"Lint": int64(1)}})},
 		{status(gh, m{"context": "a"}), status(gh, m{"context": "b"})},
 		{status(gh, m{}), status("https://ghe.io/api/v3/repos/acme/shop/statuses/"+sha, m{})},
 		{status(gh, m{}), status("https://api.github.com/repos/acme/shop/statuses/"+strings.Repeat("a", 40), m{})},

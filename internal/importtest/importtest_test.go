@@ -47,7 +47,7 @@ var allowed = map[string][]string{
 	"internal/hook":            {"bridge", "internal/diag", "internal/lang", "internal/provider", "internal/template", "internal/yamldoc"},
 	"internal/store":           {"bridge", "internal/seal", "github.com/redis/go-redis/v9", "github.com/klauspost/compress"},
 	"internal/store/storetest": {},
-	"internal/dispatch":        {"bridge", "internal/provider", "internal/redact", "code.dny.dev/ssrf", "golang.org/x/net/http/httpguts"},
+	"internal/dispatch":        {"bridge", "internal/provider", "internal/redact", "code.dny.dev/ssrf", "github.com/prometheus/client_golang", "golang.org/x/net/http/httpguts"},
 	"internal/api":             {"bridge", "internal/apikey", "internal/diag", "internal/lang", "internal/mapping", "internal/redact", "github.com/gin-gonic/gin", "github.com/google/uuid", "github.com/prometheus/client_golang"},
 	"internal/config":          {"bridge", "internal/diag", "internal/seal", "internal/yamldoc", "github.com/caarlos0/env/v11"},
 	"internal/embedded":        {"github.com/alicebob/miniredis/v2", "github.com/redis/go-redis/v9"},

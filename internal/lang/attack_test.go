@@ -133,31 +133,6 @@ func TestGrowthIsBounded(t *testing.T) {
 	}
 }
 
-// A pooled frame must not keep the payload of the last run alive.
-func TestReleaseForgets(t *testing.T) {
-	e, err := Compile(`let x = body.s; [x, x, body.s + "!", len(filter([x], # == "x"))]`, testScope())
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &frame{env: map[string]any{"body": map[string]any{"s": "x"}}, vars: make([]any, e.slots)}
-	if _, err := e.start(f); err != nil {
-		t.Fatal(err)
-	}
-	if f.vars[0] == nil || cap(f.stack) == 0 {
-		t.Fatalf("the run left nothing behind: %v", f)
-	}
-	vars, stack := f.vars, f.stack
-	f.release()
-	if f.env != nil || f.item != nil || f.run.times != nil {
-		t.Errorf("the frame keeps %v", f)
-	}
-	for _, v := range append(stack[:cap(stack)], vars...) {
-		if v != nil {
-			t.Errorf("the frame keeps %v", v)
-		}
-	}
-}
-
 // Whatever else the parser may come to share is refused, too.
 func TestSharedNodeIsRefused(t *testing.T) {
 	c := newCheck("1 + 1", NewScope(nil))

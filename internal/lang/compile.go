@@ -20,8 +20,8 @@ import (
 type Expr struct {
 	src   string
 	start step
-	slots int    // of the values of let
-	name  string // of the expression that is nothing but a name; "" for others
+	slots int  // of the values of let
+	name  bool // the expression is nothing but a name
 	roots []string
 	reads []string
 	times Times
@@ -47,19 +47,16 @@ func Compile(src string, scope *Scope) (*Expr, error) {
 	if len(c.errs) > 0 {
 		return nil, c.failure()
 	}
-	name := ""
-	if n, ok := tree.Node.(*ast.IdentifierNode); ok {
-		name = n.Value
-	}
+	_, name := tree.Node.(*ast.IdentifierNode)
 	w := &rewriter{regexps: c.regexps}
 	tree.Node = w.value(tree.Node)
 	config.MaxNodes = 0
 	if _, err := checker.Check(tree, config); err != nil {
 		return nil, syntaxError(src, err)
 	}
-	a := &assembler{}
+	a := &assembler{roots: c.rootNames()}
 	first := a.step(tree.Node)
-	return &Expr{src: src, start: first, slots: a.slots, name: name, roots: c.rootNames(), reads: c.readPaths(), times: scope.times}, nil
+	return &Expr{src: src, start: first, slots: a.slots, name: name, roots: a.roots, reads: c.readPaths(), times: scope.times}, nil
 }
 
 // String returns the source of e.

@@ -1,8 +1,10 @@
 package lang
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
+	"unsafe"
 )
 
 // Doc is a JSON value that is decoded only where it is read. Its text is
@@ -18,19 +20,27 @@ type Doc struct {
 }
 
 // NewDoc returns the document of a JSON text that [Scan] has accepted.
-func NewDoc(json string) *Doc {
-	return &Doc{in: &document{json: strings.TrimSpace(json)}}
+func NewDoc(text string) *Doc {
+	return &Doc{in: &document{json: strings.TrimSpace(text)}}
 }
 
-// Parse is [Scan] and [NewDoc] in one pass over the text.
-func Parse(json []byte, maxDepth, maxTokens int) (*Doc, error) {
-	s := newScanner(json, maxDepth, maxTokens)
+// Parse is [Scan] and [NewDoc] in one pass over the text. The Doc and the texts
+// that come out of it lie in text, which must not be changed any more: a copy
+// of it would be most of what a request allocates.
+func Parse(text []byte, maxDepth, maxTokens int) (*Doc, error) {
+	s := newScanner(text, maxDepth, maxTokens)
 	defer s.release()
 	s.indexing = true
 	if bad := s.scan(); bad != fine {
 		return nil, s.explain(bad)
 	}
-	return &Doc{in: &document{json: string(json), nodes: slices.Clone(s.nodes), escaped: s.escaped}}, nil
+	both := &struct {
+		Doc
+		document
+	}{}
+	both.document = document{json: unsafe.String(unsafe.SliceData(text), len(text)), nodes: slices.Clone(s.nodes), escaped: s.escaped}
+	both.in = &both.document
+	return &both.Doc, nil
 }
 
 // Source returns the whole text that d is a part of.
@@ -46,6 +56,7 @@ func (d *Doc) Raw() string {
 	if d == nil {
 		return ""
 	}
+	d.in.read(d.at)
 	return d.in.raw(d.at)
 }
 
@@ -67,6 +78,7 @@ func (d *Doc) Text() (text string, ok bool) {
 	if d == nil || d.in.kind(d.at) != '"' {
 		return "", false
 	}
+	d.in.read(d.at)
 	c := cursor{s: d.in.raw(d.at)}
 	return c.str(), true
 }
@@ -85,6 +97,7 @@ func (d *Doc) Full() any {
 	if d == nil {
 		return nil
 	}
+	d.in.read(d.at)
 	var cut bool
 	return decode(d.in.raw(d.at), 0, &cut)
 }
@@ -109,18 +122,16 @@ func (d *Doc) Item(i int) *Doc {
 
 // Items returns all items of a list in their order; an object, a text, a
 // number is a list of one; an absent value has none.
-func (d *Doc) Items() []*Doc {
+func (d *Doc) Items() []Doc {
 	if d.Absent() {
 		return nil
 	}
 	if !d.IsList() {
-		return []*Doc{d}
+		return []Doc{*d}
 	}
-	docs := make([]Doc, 0, d.in.count(d.at))
-	out := make([]*Doc, 0, cap(docs))
+	out := make([]Doc, 0, d.in.count(d.at))
 	for n := range d.in.inside(d.at) {
-		docs = append(docs, Doc{in: d.in, at: n})
-		out = append(out, &docs[len(docs)-1])
+		out = append(out, Doc{in: d.in, at: n})
 	}
 	return out
 }
@@ -144,15 +155,32 @@ func (d *Doc) Entries() []Entry {
 	return slices.Clip(out)
 }
 
+// Pairs returns each member of an object as an object {key, value}, in document
+// order; none of anything else.
+func (d *Doc) Pairs() []Doc {
+	entries := d.Entries()
+	out := make([]Doc, 0, len(entries))
+	for _, e := range entries {
+		key, err := json.Marshal(e.Key)
+		if err != nil {
+			continue // never: it is a text
+		}
+		before := `{"key":` + string(key) + `,"value":`
+		in, n := e.Value.in, e.Value.at
+		out = append(out, *d.cut(before+in.raw(n)+`}`, int(in.nodes[n].start), len(before)))
+	}
+	return out
+}
+
 // Decode returns the value of a JSON text: nil, bool, string, []any,
 // map[string]any and for numbers int64 when they are whole, a string with the
 // exact digits when they are whole and do not fit, else float64. Of several
 // members with one name the first counts. The error is that of [Scan] with the
 // default limits.
-func Decode(json []byte) (any, error) {
-	if err := Scan(json, MaxDepth, MaxTokens); err != nil {
+func Decode(text []byte) (any, error) {
+	if err := Scan(text, MaxDepth, MaxTokens); err != nil {
 		return nil, err
 	}
 	var cut bool
-	return decode(string(json), 0, &cut), nil
+	return decode(string(text), 0, &cut), nil
 }

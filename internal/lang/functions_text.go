@@ -198,10 +198,11 @@ func fnURLQuery(r *run, a []any) (any, error) {
 
 // fnString makes a text of any value; of an absent one it is absent.
 func fnString(r *run, a []any) (any, error) {
-	if s, ok := norm(a[0]).(string); ok {
-		return s, nil
+	x := norm(a[0])
+	if _, ok := x.(string); ok {
+		return x, nil
 	}
-	s, ok, err := r.text(a[0])
+	s, ok, err := r.text(x)
 	if !ok || err != nil {
 		return nil, err
 	}
@@ -281,7 +282,8 @@ func fnFloat(_ *run, a []any) (any, error) {
 	return asFloat(n), nil
 }
 
-// fnCoalesce returns the first value that is there and not "".
+// fnCoalesce returns the first value that is there and not "". The rewriter
+// takes a "" that is written as the last argument for the default.
 func fnCoalesce(_ *run, a []any) (any, error) {
 	for _, v := range a {
 		if v = norm(v); v != nil && v != "" {

@@ -27,7 +27,7 @@ func FuzzCompile(f *testing.F) {
 		}
 		start := time.Now()
 		first, err1 := e.Run(testEnv(), start.Add(time.Minute))
-		if took := time.Since(start); took > 2*time.Second {
+		if took := time.Since(start); took > 20*time.Second {
 			t.Fatalf("took %v", took)
 		}
 		second, err2 := e.Run(testEnv(), time.Now().Add(time.Minute))

@@ -14,7 +14,9 @@ type document struct {
 	escaped   bool   // some name is written with a backslash
 	truncated bool   // a decoded list was cut
 	decoded   map[int32]any
-	spare     []Doc // made many at a time: a path makes one for what it finds
+	spare     []Doc  // made many at a time: a path makes one for what it finds
+	trace     *Trace // nil unless somebody wants to know what is read
+	origin    origin
 }
 
 // node is one value of a text. All values have one, in the order in which
@@ -49,7 +51,7 @@ func (t *document) doc(n int32) *Doc {
 		return nil
 	}
 	if len(t.spare) == cap(t.spare) {
-		t.spare = make([]Doc, 0, 16)
+		t.spare = make([]Doc, 0, 32)
 	}
 	t.spare = append(t.spare, Doc{in: t, at: n})
 	return &t.spare[len(t.spare)-1]
@@ -78,6 +80,7 @@ const keepFrom = 64
 
 // value returns the decoded value, with long lists cut.
 func (t *document) value(n int32) any {
+	t.read(n)
 	raw := t.raw(n)
 	if len(raw) < keepFrom {
 		return decode(raw, maxItems, &t.truncated)

@@ -28,6 +28,7 @@ const (
 	maxText    = 64 << 10   // bytes of a text that a function takes apart or makes
 	maxGrowth  = 1 << 20    // bytes of all texts that one run makes
 	maxWork    = 8 << 20    // bytes looked at and steps made in one run
+	maxParts   = 100 * 1000 // values in a list or an object that an expression makes
 	maxPath    = 256        // bytes of a gjson path
 	maxPathLen = 16         // steps of a gjson path
 	MaxDepth   = 64         // default nesting of a JSON text

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -40,30 +41,54 @@ func opTick(r *run, a []any) (any, error) { return a[0], r.spend(64) }
 func get(v any, keys []chainKey) (any, error) {
 	d, ok := v.(*Doc)
 	if !ok {
+		if m, ok := v.(Members); ok && keys[0].named {
+			return getPlain(norm(m.Member(keys[0].name)), keys[1:])
+		}
 		return getPlain(norm(v), keys)
 	}
 	if d == nil {
 		return nil, nil
 	}
-	n := d.at
-	for _, k := range keys {
-		var next int32
-		switch kind := d.in.kind(n); {
-		case kind == 'n':
-			return nil, nil
-		case k.named && kind == '{':
-			next = d.in.member(n, k.name)
-		case !k.named && kind == '[':
-			next = d.in.item(n, k.index)
-		default:
-			return nil, keyFault(d.in.value(n), k)
-		}
-		if next == nowhere {
-			return nil, nil
-		}
-		n = next
+	n, err := d.in.follow(d.at, keys)
+	if d.in.trace != nil {
+		d.in.arrived(d.at, chainPath(keys), n)
+	}
+	if n == nowhere || err != nil {
+		return nil, err
 	}
 	return d.in.value(n), nil
+}
+
+func (t *document) follow(n int32, keys []chainKey) (int32, error) {
+	for _, k := range keys {
+		switch kind := t.kind(n); {
+		case kind == 'n':
+			return nowhere, nil
+		case k.named && kind == '{':
+			n = t.member(n, k.name)
+		case !k.named && kind == '[':
+			n = t.item(n, k.index)
+		default:
+			return nowhere, keyFault(t.value(n), k)
+		}
+		if n == nowhere {
+			break
+		}
+	}
+	return n, nil
+}
+
+// chainPath returns the gjson path of a chain.
+func chainPath(keys []chainKey) string {
+	var steps []string
+	for _, k := range keys {
+		if k.named {
+			steps = append(steps, escapeStep(k.name))
+		} else {
+			steps = append(steps, strconv.Itoa(k.index))
+		}
+	}
+	return strings.Join(steps, ".")
 }
 
 func getPlain(v any, keys []chainKey) (any, error) {
@@ -314,17 +339,21 @@ func clamp(from, to, n int64) (int64, int64) {
 	return min(from, to), to
 }
 
+// noItems is the empty list; nothing can be written into it.
+var noItems any = []any{}
+
 // opList prepares the list that a condition runs over.
 func opList(r *run, a []any) (any, error) {
-	switch v := norm(a[0]).(type) {
+	x := norm(a[0])
+	switch v := x.(type) {
 	case nil:
-		return []any{}, nil
+		return noItems, nil
 	case []any:
 		if len(v) > maxItems {
 			r.truncated = true
-			v = v[:maxItems]
+			return v[:maxItems], nil
 		}
-		return v, nil
+		return x, nil // and not v, which would be allocated as a new any
 	default:
 		return nil, faultf("a list is needed, not %s", describe(v))
 	}

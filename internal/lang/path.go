@@ -70,8 +70,14 @@ func (p *Path) Find(d *Doc) *Doc {
 	at := d.at
 	for _, key := range p.keys {
 		if at = d.in.step(at, key); at == nowhere {
-			return nil
+			break
 		}
+	}
+	if d.in.trace != nil {
+		d.in.arrived(d.at, p.src, at)
+	}
+	if at == nowhere {
+		return nil
 	}
 	if len(p.keys) > 0 {
 		d = d.in.doc(at)
@@ -81,6 +87,7 @@ func (p *Path) Find(d *Doc) *Doc {
 	}
 	if p.pick != nil {
 		if found, ok := p.pick.find(d); ok {
+			found.arrivedAt()
 			return found
 		}
 	}
@@ -91,9 +98,20 @@ func (p *Path) Find(d *Doc) *Doc {
 		}
 		return nil
 	}
-	r := gjson.Get(d.Raw(), p.query)
+	return d.query(p.query)
+}
+
+// query finds what plain steps do not: gjson reads the text of d.
+func (d *Doc) query(path string) *Doc {
+	raw := d.in.raw(d.at)
+	r := gjson.Get(raw, path)
 	if !r.Exists() {
 		return nil
+	}
+	d.found(r)
+	start := int(d.in.index()[d.at].start)
+	if r.Index > 0 {
+		return d.cut(r.Raw, start+r.Index, 0)
 	}
 	return NewDoc(r.Raw)
 }

@@ -56,6 +56,7 @@ func (p *pick) find(d *Doc) (found *Doc, ok bool) {
 		default:
 			return nil, false
 		}
+		in.read(m)
 		c := cursor{s: in.raw(m)}
 		if text := c.str(); text != p.text && !(p.ending && strings.HasSuffix(text, p.text)) {
 			continue

@@ -2,7 +2,7 @@ package lang
 
 import (
 	"fmt"
-	"sync"
+	"slices"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/file"
@@ -18,21 +18,15 @@ type step func(f *frame) (any, error)
 // frame is what the steps of one run share.
 type frame struct {
 	run   run
-	env   map[string]any
+	roots []any // the values of the names of the scope
 	vars  []any // the values of let, by the number of their slot
 	stack []any // arguments of the calls that are being prepared
 	item  any   // of the condition that runs
 	index int64 // of item
-}
 
-var frames = sync.Pool{New: func() any { return new(frame) }}
-
-// release gives f back without the data of the run.
-func (f *frame) release() {
-	clear(f.vars)
-	clear(f.stack[:cap(f.stack)])
-	*f = frame{vars: f.vars, stack: f.stack[:0]}
-	frames.Put(f)
+	// What most expressions need, to be allocated together with the frame.
+	varsRoom  [8]any
+	stackRoom [16]any
 }
 
 // located is an error in its place in the source.
@@ -46,6 +40,7 @@ func (l *located) Unwrap() error { return l.err }
 
 // assembler makes the steps of a rewritten tree.
 type assembler struct {
+	roots []string // the names of the scope that are read
 	vars  []string // in scope; the place of a name is its slot
 	slots int      // as many as are ever in scope
 }
@@ -108,7 +103,8 @@ func (a *assembler) name(name string) step {
 			return func(f *frame) (any, error) { return f.vars[slot], nil }
 		}
 	}
-	return func(f *frame) (any, error) { return f.env[name], nil }
+	i := slices.Index(a.roots, name)
+	return func(f *frame) (any, error) { return f.roots[i], nil }
 }
 
 func (a *assembler) let(n *ast.VariableDeclaratorNode) step {
@@ -174,7 +170,7 @@ func (a *assembler) binary(n *ast.BinaryNode) step {
 			return right(f)
 		}
 	}
-	wanted := n.Operator == "=="
+	wanted, place := n.Operator == "==", n.Location()
 	return func(f *frame) (any, error) {
 		l, err := left(f)
 		if err != nil {
@@ -184,8 +180,22 @@ func (a *assembler) binary(n *ast.BinaryNode) step {
 		if err != nil {
 			return nil, err
 		}
+		if nested(l) {
+			if err := f.run.holds(l); err != nil {
+				return nil, &located{err, place}
+			}
+		}
 		return same(l, r) == wanted, nil
 	}
+}
+
+// nested reports whether v holds other values.
+func nested(v any) bool {
+	switch v.(type) {
+	case []any, map[string]any:
+		return true
+	}
+	return false
 }
 
 // same is the == of expressions: that of expr, with the frequent cases first.
@@ -224,6 +234,13 @@ func (a *assembler) call(n *ast.CallNode) step {
 		}
 	}
 	run, args := natives[name], a.steps(n.Arguments)
+	if name == "§in" {
+		// The one place where a written list is only looked at. Elsewhere it
+		// may become a value, which its owner may change.
+		if list, ok := constantList(n.Arguments[1]); ok {
+			args[1] = constant(list)
+		}
+	}
 	return func(f *frame) (any, error) {
 		base := len(f.stack)
 		for _, arg := range args {
@@ -242,6 +259,31 @@ func (a *assembler) call(n *ast.CallNode) step {
 	}
 }
 
+// constantList returns a list of literals.
+func constantList(n ast.Node) ([]any, bool) {
+	list, ok := n.(*ast.ArrayNode)
+	if !ok {
+		return nil, false
+	}
+	out := make([]any, len(list.Nodes))
+	for i, item := range list.Nodes {
+		switch item := item.(type) {
+		case *ast.ConstantNode:
+			out[i] = item.Value
+		case *ast.StringNode:
+			out[i] = item.Value
+		case *ast.BoolNode:
+			out[i] = item.Value
+		case *ast.FloatNode:
+			out[i] = item.Value
+		case *ast.NilNode:
+		default:
+			return nil, false
+		}
+	}
+	return out, true
+}
+
 func (a *assembler) list(n *ast.ArrayNode) step {
 	items := a.steps(n.Nodes)
 	return func(f *frame) (any, error) {
@@ -252,6 +294,9 @@ func (a *assembler) list(n *ast.ArrayNode) step {
 				return nil, err
 			}
 			out[i] = v
+		}
+		if err := f.run.holds(out); err != nil {
+			return nil, &located{err, n.Location()}
 		}
 		return out, nil
 	}
@@ -276,6 +321,9 @@ func (a *assembler) object(n *ast.MapNode) step {
 			if _, twice := out[names[i]]; !twice {
 				out[names[i]] = v
 			}
+		}
+		if err := f.run.holds(out); err != nil {
+			return nil, &located{err, n.Location()}
 		}
 		return out, nil
 	}

@@ -1,6 +1,10 @@
 package lang
 
-import "github.com/expr-lang/expr/ast"
+import (
+	"errors"
+
+	"github.com/expr-lang/expr/ast"
+)
 
 // loop is a function with a condition, as it runs.
 type loop struct {
@@ -62,6 +66,9 @@ var loops = map[string]func(l loop, f *frame) (any, error){
 			out = append(out, v)
 			return true
 		})
+		if err == nil {
+			err = f.run.holds(out)
+		}
 		return out, err
 	},
 }
@@ -111,6 +118,11 @@ func (a *assembler) builtin(n *ast.BuiltinNode) step {
 		if err != nil {
 			return nil, err
 		}
-		return run(loop{list: v.([]any), body: body}, f)
+		out, err := run(loop{list: v.([]any), body: body}, f)
+		var placed *located // by the condition
+		if err != nil && !errors.As(err, &placed) {
+			err = &located{err, n.Location()}
+		}
+		return out, err
 	}
 }

@@ -37,8 +37,27 @@ func ParseRepo(s string) (repo Repo, ok bool) {
 	if i := strings.LastIndexByte(path, '/'); i >= 0 {
 		repo.Owner, repo.Name = path[:i], path[i+1:]
 	}
-	repo.URL = (&url.URL{Scheme: scheme, Host: repo.Host, Path: "/" + path}).String()
+	if repo.URL = s; scheme != "https" || !plainAddress(s, repo.Host, path) {
+		repo.URL = (&url.URL{Scheme: scheme, Host: repo.Host, Path: "/" + path}).String()
+	}
 	return repo, true
+}
+
+// plainAddress reports whether s is https://host/path with nothing in it that
+// is ever written another way. Most are, and url.URL would only write s again.
+func plainAddress(s, host, path string) bool {
+	rest, ok := strings.CutPrefix(s, "https://")
+	return ok && plainText(rest) && len(rest) == len(host)+1+len(path) && rest[:len(host)] == host && rest[len(host)+1:] == path
+}
+
+func plainText(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '/' || c == '.' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return true
 }
 
 // hostName reports whether s can be a host, with or without a port.
@@ -52,6 +71,10 @@ func hostName(s string) bool {
 func splitAddress(s string) (scheme, host, path string) {
 	if !strings.Contains(s, "://") {
 		return splitScp(s)
+	}
+	if rest, ok := strings.CutPrefix(s, "https://"); ok && plainText(rest) {
+		host, path, _ = strings.Cut(rest, "/") // what url.Parse finds, too
+		return "https", host, path
 	}
 	u, err := url.Parse(s)
 	if err != nil {

@@ -36,11 +36,26 @@ func TestParseRepo(t *testing.T) {
 	}
 }
 
+// An address that is read without url.Parse is read in the same way.
+func sameAsParsed(t *testing.T, s string, got Repo, ok bool) {
+	rest, plain := strings.CutPrefix(s, "https://")
+	if !plain || !plainText(rest) {
+		return
+	}
+	if want, parsed := ParseRepo(s + "?"); parsed != ok || got != want {
+		t.Fatalf("%q: got %+v, by url.Parse %+v", s, got, want)
+	}
+}
+
 func FuzzParseRepo(f *testing.F) {
+	f.Add("https://github.com/acme/shop")
+	f.Add("https://github.com/acme/-/x/../y")
+	f.Add("https://-/a//b.git/")
 	f.Add("https://user:secret@github.com/acme/shop.git")
 	f.Add("git@github.com:acme/shop.git")
 	f.Fuzz(func(t *testing.T, s string) {
 		r, ok := ParseRepo(s)
+		sameAsParsed(t, s, r, ok)
 		if !ok {
 			return
 		}

@@ -235,6 +235,12 @@ func (w *rewriter) call(n *ast.CallNode) ast.Node {
 	if functions[name].regex {
 		args[1] = at(&ast.ConstantNode{Value: w.regexps[n.Arguments[1]]}, n.Arguments[1].Location())
 	}
+	if last := len(args) - 1; name == "coalesce" || name == "default" {
+		// These skip "", but who writes one as the last argument means it.
+		if text, ok := args[last].(*ast.StringNode); ok && text.Value == "" {
+			return at(&ast.BinaryNode{Operator: "??", Left: w.op(n, name, args[:last]...), Right: text}, n.Location())
+		}
+	}
 	return w.op(n, name, args...)
 }
 

@@ -31,18 +31,38 @@ func (e *Expr) Run(env map[string]any, deadline time.Time) (any, error) {
 }
 
 // Eval is Run with more to tell.
-func (e *Expr) Eval(env map[string]any, deadline time.Time) (res Result, err error) {
-	if e.name != "" {
-		v := env[e.name]
-		if d, ok := v.(*Doc); ok {
-			v = d.Value()
+func (e *Expr) Eval(env map[string]any, deadline time.Time) (Result, error) {
+	roots := make([]any, len(e.roots))
+	for i, name := range e.roots {
+		roots[i] = env[name]
+	}
+	r := Runner{Deadline: deadline}
+	return r.Eval(e, roots)
+}
+
+// Runner runs many expressions, one after the other, without anew making what
+// they need to run. It belongs to one goroutine and keeps values of its last
+// run alive.
+type Runner struct {
+	Deadline time.Time // of all runs; the zero one is DefaultTimeout from now for each
+	frame    frame
+}
+
+// Eval is [Expr.Eval] with the values of [Expr.Roots] in their order. They are
+// only read.
+func (r *Runner) Eval(e *Expr, roots []any) (res Result, err error) {
+	if e.name {
+		if d, ok := roots[0].(*Doc); ok {
+			v := d.Value()
 			return Result{Value: v, Truncated: d.Truncated()}, nil
 		}
-		return Result{Value: norm(v)}, nil
+		return Result{Value: norm(roots[0])}, nil
 	}
-	f := frames.Get().(*frame)
-	defer f.release()
-	f.env, f.run = env, run{times: &e.times, deadline: deadline}
+	f := &r.frame
+	f.roots, f.run, f.stack = roots, run{times: &e.times, deadline: r.Deadline}, f.stack[:0]
+	if f.vars == nil {
+		f.vars, f.stack = f.varsRoom[:], f.stackRoom[:0]
+	}
 	if len(f.vars) < e.slots {
 		f.vars = make([]any, e.slots)
 	}
@@ -58,13 +78,13 @@ func (e *Expr) Eval(env map[string]any, deadline time.Time) (res Result, err err
 	if out != Omit {
 		out = norm(out)
 	}
-	return Result{Value: out, Truncated: f.run.truncated || e.truncated(env)}, nil
+	return Result{Value: out, Truncated: f.run.truncated || truncated(roots)}, nil
 }
 
-// truncated reports whether a document that e reads was cut.
-func (e *Expr) truncated(env map[string]any) bool {
-	for _, name := range e.roots {
-		if d, ok := env[name].(*Doc); ok && d.Truncated() {
+// truncated reports whether a document that was read was cut.
+func truncated(roots []any) bool {
+	for _, v := range roots {
+		if d, ok := v.(*Doc); ok && d.Truncated() {
 			return true
 		}
 	}
@@ -110,6 +130,38 @@ func (r *run) made(n int) error {
 		return limitf("this expression makes more than %d bytes of text", maxGrowth)
 	}
 	return r.spend(n)
+}
+
+// holds accounts for a list or an object that was made. It may hold another one
+// twice, and that another one: then it is small in memory, but not for who
+// writes it or compares it.
+func (r *run) holds(v any) error {
+	left := maxParts
+	if !countParts(v, &left) {
+		return limitf("this value would hold more than %d values", maxParts)
+	}
+	return r.spend(maxParts - left)
+}
+
+// countParts takes the values in v off left. It reports whether there were
+// enough.
+func countParts(v any, left *int) bool {
+	*left--
+	switch v := v.(type) {
+	case []any:
+		for _, x := range v {
+			if !countParts(x, left) {
+				return false
+			}
+		}
+	case map[string]any:
+		for _, x := range v {
+			if !countParts(x, left) {
+				return false
+			}
+		}
+	}
+	return *left >= 0
 }
 
 // runError puts an error of a step into words and in its place.

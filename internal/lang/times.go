@@ -109,13 +109,15 @@ func (t Times) Parse(v any) (ms int64, ok bool, err error) {
 	case float64:
 		return epochFloat(v)
 	case string:
-		return t.parseText(strings.TrimSpace(v))
+		return t.ParseText(v)
 	default:
 		return 0, false, timeError("%s is not a time", describe(v))
 	}
 }
 
-func (t Times) parseText(s string) (ms int64, ok bool, err error) {
+// ParseText is Parse of a text.
+func (t Times) ParseText(s string) (ms int64, ok bool, err error) {
+	s = strings.TrimSpace(s)
 	if s == "" {
 		return 0, false, nil
 	}

@@ -11,6 +11,24 @@ import (
 	"unicode/utf8"
 )
 
+// Members is an object whose members are made when they are read. A member
+// that is nil is absent.
+type Members interface {
+	Member(name string) any
+	Members() []string // the names of all of them
+}
+
+// all returns an object with all its members.
+func all(m Members) map[string]any {
+	out := map[string]any{}
+	for _, name := range m.Members() {
+		if v := norm(m.Member(name)); v != nil {
+			out[name] = v
+		}
+	}
+	return out
+}
+
 // norm returns v as one of the kinds that expressions know: nil, bool, int64,
 // float64, string, []any, map[string]any or map[string]string. Whole floats
 // become int64. Anything else is returned as it is.
@@ -20,6 +38,8 @@ func norm(v any) any {
 		return v
 	case *Doc:
 		return v.Value()
+	case Members:
+		return all(v)
 	case int:
 		return int64(v)
 	case float64:

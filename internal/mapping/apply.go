@@ -16,11 +16,15 @@ import (
 
 // Input is one authenticated request.
 type Input struct {
+	// Request is only read. The events that come out of it share the memory of
+	// its Body, so that must never change.
 	Request *bridge.Request
 	Source  bridge.Source
 	// SignedAt is the time that the signature vouches for; zero when the
 	// format signs none.
 	SignedAt time.Time
+
+	seen func(part, found any) // learns what the request reaches; see coverage.go
 }
 
 // Result is what became of a request.
@@ -59,11 +63,13 @@ type Handshake struct {
 
 // Apply turns a request into events. It is pure: the same input gives the same
 // result. It never panics.
-func (m *Mapping) Apply(in Input) (res Result) {
-	s := &state{m: m, in: in}
+func (m *Mapping) Apply(in Input) Result { return m.apply(in, nil) }
+
+func (m *Mapping) apply(in Input, rec *recorder) (res Result) {
+	s := &state{m: m, in: in, rec: rec}
 	defer func() {
 		if p := recover(); p != nil {
-			res = Result{Outcome: bridge.Rejected, Dedupe: bodyHash(in.Request), Rule: m.Name, Reason: "internal error",
+			res = Result{Outcome: bridge.Rejected, Dedupe: s.bodyHash(), Rule: m.Name, Reason: "internal error",
 				Problem: &Problem{Status: 422, Code: CodeExpression, Message: fmt.Sprintf("the mapping %s failed on this request: %v", m.Name, p), File: m.File, Line: 1, Col: 1}}
 		}
 		res.state, res.Warnings = s, s.warnings
@@ -93,8 +99,13 @@ func (s *state) events() Result {
 	var failed *Problem
 	taken := 0
 	for _, e := range s.m.events {
-		if !e.match.takes(s) {
+		no := e.match.takes(s)
+		s.tried(e, no)
+		if no.what != "" {
 			continue
+		}
+		if s.in.seen != nil {
+			s.in.seen(e, true)
 		}
 		if taken++; taken == 1 {
 			res.event, res.Rule, res.Dedupe = e, s.rule(e), s.dedupe(e)
@@ -188,13 +199,12 @@ func (s *state) make(e *event, dedupe string, index int) (bridge.Event, *Problem
 	w := s.root()
 	ev := bridge.Event{
 		ID: dedupe + "/" + e.name + "#" + strconv.Itoa(index), Source: s.in.Source.ID, Name: e.name, Order: e.order,
-		Received: s.in.Request.Received.UnixMilli(), Fields: make(map[string]any, len(e.fields)+4), Requires: s.m.requires,
+		Received: s.in.Request.Received.UnixMilli(), Fields: make(map[string]any, len(e.fields)), Requires: s.m.requires,
 	}
-	parts, f := e.runKey.eval(s, w)
-	if f != nil {
+	var f *fault
+	if ev.RunKey, f = e.runKey.eval(s, w); f != nil {
 		return ev, f.problem()
 	}
-	ev.RunKey = bridge.JoinKey(parts...)
 	s.parent(e, &ev)
 	if f := s.attempt(e, &ev); f != nil {
 		return ev, f.problem()
@@ -213,22 +223,20 @@ func (s *state) make(e *event, dedupe string, index int) (bridge.Event, *Problem
 	ev.Lists = s.fill(e.lists, w)
 	ev.Once = s.fingerprint(e)
 	ev.Warnings = slices.Clone(s.warnings[min(before, len(s.warnings)):])
+	s.made(e, &ev)
 	return ev, nil
 }
 
 func (f *fault) problem() *Problem {
-	return &Problem{Status: 422, Code: f.code, Field: f.name, Message: f.message, File: f.at.file, Line: f.at.line, Col: f.at.col}
+	return &Problem{Status: 422, Code: f.code, Field: f.name, Message: f.what(), File: f.at.file, Line: f.at.line, Col: f.at.col}
 }
 
 func (s *state) parent(e *event, ev *bridge.Event) {
 	if e.parent == nil {
 		return
 	}
-	parts, f := e.parent.eval(s, s.root())
-	switch {
-	case f == nil:
-		ev.Parent = bridge.JoinKey(parts...)
-	case f.code == CodeExpression:
+	var f *fault
+	if ev.Parent, f = e.parent.eval(s, s.root()); f != nil && f.code == CodeExpression {
 		s.warn(f.Error())
 	}
 }
@@ -376,24 +384,32 @@ func (s *state) dedupe(e *event) string {
 		k = e.dedupe
 	}
 	if k == nil || s.body == nil {
-		return bodyHash(s.in.Request)
+		return s.bodyHash()
 	}
-	parts, f := k.eval(s, s.root())
+	id, f := k.eval(s, s.root())
 	if f != nil {
 		if f.code == CodeExpression {
 			s.warn(f.Error())
 		}
-		return bodyHash(s.in.Request)
+		return s.bodyHash()
 	}
-	id := bridge.JoinKey(parts...)
 	if len(id) > 200 || strings.ContainsFunc(id, func(r rune) bool { return r < ' ' }) {
-		sum := sha256.Sum256([]byte(id))
-		return hex.EncodeToString(sum[:])
+		return hash([]byte(id))
 	}
 	return id
 }
 
-func bodyHash(r *bridge.Request) string {
-	sum := sha256.Sum256(r.Body)
-	return hex.EncodeToString(sum[:])
+func (s *state) bodyHash() string {
+	if s.hash == "" {
+		s.hash = hash(s.in.Request.Body)
+	}
+	return s.hash
+}
+
+// hash returns the SHA-256 of b in hex.
+func hash(b []byte) string {
+	var text [2 * sha256.Size]byte
+	sum := sha256.Sum256(b)
+	hex.Encode(text[:], sum[:])
+	return string(text[:])
 }

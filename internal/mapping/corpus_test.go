@@ -22,9 +22,16 @@ func TestBadFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			short := filepath.Base(name)
-			_, problems := Load([]File{{Name: short, Data: data}})
-			if problems.Err() == nil {
-				t.Error("got no error")
+			problems := Lint([]File{{Name: short, Data: data}}, TestOptions{ReadFile: func(name string) ([]byte, error) {
+				return os.ReadFile(filepath.Join("testdata", "err", name))
+			}})
+			if len(problems) == 0 {
+				t.Error("got no problem")
+			}
+			for _, p := range problems {
+				if e, _ := diag.Explain(p.Code); p.Help == "" && e.Help == "" {
+					t.Errorf("%v: it says what is wrong, and not what to write", p)
+				}
 			}
 			var got bytes.Buffer
 			if err := diag.WriteText(&got, problems, func(string) []byte { return data }, false); err != nil {
@@ -45,6 +52,27 @@ func TestBadFiles(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s\n(-update rewrites it)", got.String(), want)
 			}
 		})
+	}
+}
+
+// Every code that lint can print has a case in testdata/err. E12x are of the
+// configuration.
+func TestEveryCodeHasACase(t *testing.T) {
+	var all strings.Builder
+	for _, name := range glob1(t, "testdata/err/*.out") {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(data)
+	}
+	for _, e := range diag.Catalogue() {
+		if family := e.Code[:2]; family != "E1" && family != "E2" && family[0] != 'W' || strings.HasPrefix(e.Code, "E12") {
+			continue
+		}
+		if !strings.Contains(all.String(), "["+e.Code+"]: ") {
+			t.Errorf("testdata/err has no case for %s (%s)", e.Code, e.Title)
+		}
 	}
 }
 

@@ -51,6 +51,9 @@ func (s *state) document() *Problem {
 	for _, step := range s.m.decode {
 		s.unwrap(step)
 	}
+	if s.rec != nil {
+		s.rec.begin(s.body)
+	}
 	return nil
 }
 
@@ -99,7 +102,7 @@ func (s *state) unwrap(step decodeStep) {
 		return
 	}
 	found := step.path.Find(s.body)
-	if found.IsObject() && step.kind == "unwrap" {
+	if found.IsObject() {
 		s.body = found
 		return
 	}

@@ -67,39 +67,91 @@ type wantPath struct {
 	patterns []string
 }
 
-func (m match) empty() bool {
-	return len(m.path) == 0 && len(m.header) == 0 && len(m.query) == 0 && len(m.body) == 0 && len(m.all) == 0
-}
-
-// takes reports whether the request meets m. An expression that fails is not
-// met.
-func (m match) takes(s *state) bool {
+// takes returns the first thing in which the request does not meet m, the zero
+// mismatch when it meets all of it. An expression that fails is not met.
+func (m match) takes(s *state) mismatch {
 	r := s.in.Request
 	if len(m.path) > 0 && !fits(m.path, r.Path) {
-		return false
+		return mismatch{what: "the path", found: r.Path, there: true, wants: m.path}
 	}
 	for _, w := range m.header {
 		if v, there := r.Header[w.name]; !there || !fits(w.patterns, v) {
-			return false
+			return mismatch{what: "header", name: w.name, found: v, there: there, wants: w.patterns}
 		}
 	}
 	for _, w := range m.query {
 		if v, there := r.Query[w.name]; !there || !fits(w.patterns, v) {
-			return false
+			return mismatch{what: "query", name: w.name, found: v, there: there, wants: w.patterns}
 		}
 	}
 	for _, w := range m.body {
 		text, ok := scalar(found(w.path, s.body))
 		if !ok || !fits(w.patterns, text) {
-			return false
+			return mismatch{what: "body", path: w.path, found: text, there: ok, wants: w.patterns}
 		}
 	}
 	for _, e := range m.all {
 		if v, err := s.run(e, s.root()); err != nil || v != true {
-			return false
+			return mismatch{what: "expression", expr: e, value: v, err: err}
 		}
 	}
-	return true
+	return mismatch{}
+}
+
+// mismatch is why an event does not take a request. The words for it are made
+// only where somebody reads them.
+type mismatch struct {
+	what  string // "" for none
+	name  string
+	path  *lang.Path
+	found string
+	there bool // found was there
+	wants []string
+
+	expr  *expression
+	value any
+	err   error
+}
+
+// on names what did not fit: "header x-github-event".
+func (m mismatch) on() string {
+	switch {
+	case m.path != nil:
+		return "body." + m.path.String()
+	case m.name != "":
+		return m.what + " " + m.name
+	}
+	return m.what
+}
+
+// got says what was found there.
+func (m mismatch) got() string {
+	if !m.there {
+		return m.on() + " is absent"
+	}
+	return m.on() + " is " + quote(clip(m.found, 60))
+}
+
+func (m mismatch) String() string {
+	switch {
+	case m.err != nil:
+		return "=" + m.expr.e.String() + " failed: " + m.err.Error()
+	case m.expr != nil:
+		return "=" + m.expr.e.String() + " is " + describe(m.value)
+	}
+	return m.got() + ", wants " + wanted(m.wants)
+}
+
+// wanted lists patterns for people.
+func wanted(patterns []string) string {
+	if len(patterns) == 1 && patterns[0] == "*" {
+		return "any text"
+	}
+	quoted := make([]string, len(patterns))
+	for i, p := range patterns {
+		quoted[i] = quote(p)
+	}
+	return strings.Join(quoted, " or ")
 }
 
 // found is what a path leads to, as any: nil when it is absent or null.

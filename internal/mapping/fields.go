@@ -115,11 +115,25 @@ func (c coercion) text(x any) (any, string) {
 // cutAny is cut for a text that comes from x. It returns x itself where it can:
 // a string that becomes an any is an allocation, and there are many.
 func (c coercion) cutAny(x any, text string) any {
-	cut := c.cut(text)
-	if _, ok := x.(string); ok && len(cut) == len(text) && cut == text {
+	cut := c.s.own(c.cut(text))
+	if _, ok := x.(string); ok && !c.s.copies() && len(cut) == len(text) && cut == text {
 		return x
 	}
 	return cut
+}
+
+// ownAbove is the size of a body from which on its texts are copied. They lie
+// in the body, and a run that keeps one of them would keep all of it.
+const ownAbove = 16 << 10
+
+func (s *state) copies() bool { return len(s.in.Request.Body) > ownAbove }
+
+// own returns a text that may be kept.
+func (s *state) own(text string) string {
+	if s.copies() {
+		return strings.Clone(text)
+	}
+	return text
 }
 
 func (c coercion) cut(text string) string {
@@ -143,6 +157,9 @@ func (c coercion) capped(v any) any {
 	case string:
 		return c.cutAny(v, x)
 	case map[string]any:
+		if c.s.copies() {
+			return c.copied(x)
+		}
 		for k := range x {
 			x[k] = c.capped(x[k])
 		}
@@ -157,6 +174,15 @@ func (c coercion) capped(v any) any {
 		}
 	}
 	return v
+}
+
+// copied is capped for an object whose names are not to be kept.
+func (c coercion) copied(x map[string]any) map[string]any {
+	out := make(map[string]any, len(x))
+	for k, v := range x {
+		out[strings.Clone(k)] = c.capped(v)
+	}
+	return out
 }
 
 // number returns an int64 for a whole number, in figures or as text; another
@@ -176,7 +202,7 @@ func (c coercion) number(x any) (any, string) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil && text[0] != '+' && (text[0] != '0' || text == "0") {
 		return n, ""
 	}
-	return c.cut(text), ""
+	return c.s.own(c.cut(text)), ""
 }
 
 func truth(x any) (any, string) {
@@ -192,14 +218,41 @@ func truth(x any) (any, string) {
 }
 
 func (c coercion) time(x any) (any, string) {
-	ms, ok, err := c.s.m.times.Parse(plain(x))
-	if err != nil {
-		return nil, err.Error()
+	var ms int64
+	var ok bool
+	var err error
+	if text, is := textOf(x); is {
+		ms, ok, err = c.s.m.times.ParseText(text)
+	} else {
+		ms, ok, err = c.s.m.times.Parse(plain(x))
 	}
-	if !ok {
+	switch {
+	case err != nil:
+		return nil, err.Error()
+	case !ok:
 		return nil, ""
 	}
-	return ms, ""
+	return sameInt(x, ms), ""
+}
+
+// textOf returns a text that needs no new any: that of a string or of a Doc.
+func textOf(x any) (string, bool) {
+	switch x := x.(type) {
+	case string:
+		return x, true
+	case *lang.Doc:
+		return x.Text()
+	}
+	return "", false
+}
+
+// sameInt returns n as an any; x itself when it is that, since a new one is an
+// allocation.
+func sameInt(x any, n int64) any {
+	if was, ok := x.(int64); ok && was == n {
+		return x
+	}
+	return n
 }
 
 // longest is the longest duration that is believed, in ms: ten years.
@@ -211,7 +264,8 @@ func duration(x any, unit int64) (any, string) {
 		unit = 1e6
 	}
 	var ms float64
-	switch p := plain(x).(type) {
+	x = plain(x)
+	switch p := x.(type) {
 	case int64:
 		ms = float64(p) * float64(unit) / 1e6
 	case float64:
@@ -237,7 +291,7 @@ func duration(x any, unit int64) (any, string) {
 	case ms < 0:
 		return nil, describe(x) + " is negative"
 	}
-	return int64(math.Round(ms)), ""
+	return sameInt(x, int64(math.Round(ms))), ""
 }
 
 // clock reads "1m30s" and "[d.]hh:mm:ss[.fff]".

@@ -40,10 +40,12 @@ func (s *state) fill(lists []*listSpec, w where) map[string][]bridge.Item {
 		if items == nil {
 			items = make([]bridge.Item, 0, len(docs))
 		}
-		for i, d := range docs {
-			if item, ok := l.item(s, where{doc: d, item: true, index: i}); ok {
+		for i := range docs {
+			item, why := l.item(s, where{doc: &docs[i], item: true, index: i})
+			if why == "" {
 				items = append(items, item)
 			}
+			s.item(l, w.doc, &docs[i], item, why)
 		}
 		out[l.name] = items
 	}
@@ -51,7 +53,7 @@ func (s *state) fill(lists []*listSpec, w where) map[string][]bridge.Item {
 }
 
 // items finds the documents of the items; ok is false when there is no list.
-func (l *listSpec) items(s *state, w where) (docs []*lang.Doc, ok bool) {
+func (l *listSpec) items(s *state, w where) (docs []lang.Doc, ok bool) {
 	x, f := l.each.eval(s, w)
 	if f != nil {
 		s.warn(f.Error())
@@ -70,10 +72,11 @@ func (l *listSpec) items(s *state, w where) (docs []*lang.Doc, ok bool) {
 		d = lang.NewDoc(string(raw))
 	}
 	if l.entries {
-		if docs, ok = entries(d); !ok {
+		if !d.IsObject() {
 			s.warn(l.each.fault("", "%s is not an object", describe(x)).Error())
 			return nil, false
 		}
+		docs = d.Pairs()
 	} else {
 		docs = d.Items()
 	}
@@ -84,32 +87,16 @@ func (l *listSpec) items(s *state, w where) (docs []*lang.Doc, ok bool) {
 	return docs, true
 }
 
-// entries makes {key, value} of each member of an object, in document order.
-func entries(d *lang.Doc) ([]*lang.Doc, bool) {
-	if !d.IsObject() {
-		return nil, false
-	}
-	var out []*lang.Doc
-	for _, e := range d.Entries() {
-		k, err := json.Marshal(e.Key)
-		if err != nil {
-			continue
-		}
-		out = append(out, lang.NewDoc(`{"key":`+string(k)+`,"value":`+e.Value.Raw()+`}`))
-	}
-	return out, true
-}
-
-// item makes one item; ok is false when it is left out.
-func (l *listSpec) item(s *state, w where) (bridge.Item, bool) {
+// item makes one item; why says why it is left out, "" when it is not.
+func (l *listSpec) item(s *state, w where) (item bridge.Item, why string) {
 	if l.when != nil {
 		v, err := s.run(l.when, w)
 		if err != nil {
 			s.warn((&fault{name: l.full + ".when", at: l.when.at, message: err.Error()}).Error())
-			return bridge.Item{}, false
+			return bridge.Item{}, "when failed"
 		}
 		if v != true {
-			return bridge.Item{}, false
+			return bridge.Item{}, "when is not true"
 		}
 	}
 	out := bridge.Item{Fields: make(map[string]any, len(l.fields))}
@@ -120,13 +107,13 @@ func (l *listSpec) item(s *state, w where) (bridge.Item, bool) {
 		}
 		if fault := f.set(s, w, out.Fields); fault != nil {
 			s.warn(fault.Error() + "; the item is left out")
-			return bridge.Item{}, false
+			return bridge.Item{}, "a required value is absent"
 		}
 	}
 	settleItem(out.Fields)
 	out.Lists = s.fill(l.lists, w)
 	if !l.identify(s, w, &out) {
-		return bridge.Item{}, false
+		return bridge.Item{}, "it has no key"
 	}
 	if l.attempt != nil {
 		n, f := s.attemptOf(l.attempt, w)
@@ -135,21 +122,20 @@ func (l *listSpec) item(s *state, w where) (bridge.Item, bool) {
 		}
 		out.Attempt = n
 	}
-	return out, true
+	return out, ""
 }
 
 // identify gives the item its key: the declared one, else all its values.
 func (l *listSpec) identify(s *state, w where, out *bridge.Item) bool {
 	if l.key != nil {
-		parts, f := l.key.eval(s, w)
-		if f != nil {
+		var f *fault
+		if out.Key, f = l.key.eval(s, w); f != nil {
 			s.warn(f.Error() + "; the item is left out")
-			return false
 		}
-		out.Key = bridge.JoinKey(parts...)
-		return true
+		return f == nil
 	}
-	var parts []string
+	var room [8]string // of the fields of most items
+	parts := room[:0]
 	for _, f := range l.fields {
 		if v, ok := out.Fields[f.name]; ok && !slices.Contains(volatile, f.name) {
 			text, ok := v.(string)

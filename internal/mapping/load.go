@@ -16,6 +16,9 @@ type loader struct {
 	file     File
 	root     *yamldoc.Node
 	problems diag.Problems
+	// Where the compiled parts stand, for Lint.
+	paths map[*lang.Path]*yamldoc.Node
+	exprs map[*expression]*yamldoc.Node
 
 	m      *Mapping
 	maps   map[string]*words
@@ -23,10 +26,13 @@ type loader struct {
 	times  lang.Times
 	scope  *lang.Scope // of expressions outside lists
 	letUse map[string]bool
+
+	tables map[string][]string // the keys of each object that was read, where a test asks for them
 }
 
 func newLoader(f File) *loader {
-	return &loader{file: f, maps: map[string]*words{}, mapUse: map[string]bool{}, letUse: map[string]bool{}}
+	return &loader{file: f, maps: map[string]*words{}, mapUse: map[string]bool{}, letUse: map[string]bool{},
+		paths: map[*lang.Path]*yamldoc.Node{}, exprs: map[*expression]*yamldoc.Node{}}
 }
 
 func (l *loader) parse() { l.root, l.problems = yamldoc.Parse(l.file.Name, l.file.Data) }
@@ -41,6 +47,13 @@ func (l *loader) warnf(n *yamldoc.Node, code, help, format string, args ...any) 
 	l.problems = append(l.problems, p)
 }
 
+// shapeHelp shows how the shapes are written.
+var shapeHelp = map[yamldoc.Kind]string{
+	yamldoc.Scalar: "write one value",
+	yamldoc.Map:    "write it as {key: value}, or one key per line with its value behind a colon",
+	yamldoc.List:   "write it as [a, b], or one item per line behind a -",
+}
+
 // is reports whether n has the shape; if not, it is a problem.
 func (l *loader) is(n *yamldoc.Node, kind yamldoc.Kind, what string) bool {
 	if n.Kind == kind {
@@ -52,7 +65,7 @@ func (l *loader) is(n *yamldoc.Node, kind yamldoc.Kind, what string) bool {
 	} else if n.Kind == yamldoc.Scalar {
 		found = quote(n.Text)
 	}
-	l.errorf(n, codeShape, "", "%s must be %s, this is %s", what, kind, found)
+	l.errorf(n, codeShape, shapeHelp[kind], "%s must be %s, this is %s", what, kind, found)
 	return false
 }
 
@@ -65,6 +78,9 @@ func (l *loader) keys(n *yamldoc.Node, what string, known []keyOf) bool {
 	names := make([]string, len(known))
 	for i, k := range known {
 		names[i] = k.name
+	}
+	if l.tables != nil {
+		l.tables[what] = names
 	}
 	for _, p := range n.Pairs {
 		if !slices.Contains(names, p.Key.Text) {
@@ -91,7 +107,19 @@ func (l *loader) unknownKey(n *yamldoc.Node, p yamldoc.Pair, what string, known 
 		l.errorf(p.Key, codeSplit, "quote the expression: '…'", "%s is not a key: YAML took an unquoted expression apart at its comma", quote(key))
 		return
 	}
-	l.errorf(p.Key, codeUnknownKey, didYouMean(key, known), "unknown key %s in %s", quote(key), what)
+	help := otherKeys[key]
+	if help == "" || !slices.Contains(known, "match") {
+		help = didYouMean(key, known)
+	}
+	l.errorf(p.Key, codeUnknownKey, help, "unknown key %s in %s", quote(key), what)
+}
+
+// otherKeys are what other tools call parts of an event, and what to write.
+var otherKeys = map[string]string{
+	"when": "the conditions of an event stand under match: {all: [=…]}", "if": "the conditions of an event stand under match: {all: [=…]}",
+	"header": "write match: {header: {…}}", "body": "write match: {body: {…}}", "stages": "write lists: {stages: {…}}", "artifacts": "write lists: {artifacts: {…}}",
+	"phase": "what an event is follows from its status: delete it", "provider": "nothing needs it: delete it", "tests": "tests stand at the top of the file",
+	"map": "write status: {path: …, map: {…}}",
 }
 
 // text reads a non-empty text.
@@ -100,7 +128,7 @@ func (l *loader) text(n *yamldoc.Node, what string) string {
 		return ""
 	}
 	if n.Text == "" {
-		l.errorf(n, codeShape, "", "%s is empty", what)
+		l.errorf(n, codeShape, "write a text, or delete the line", "%s is empty", what)
 	}
 	return n.Text
 }
@@ -146,10 +174,24 @@ func (l *loader) texts(n *yamldoc.Node, what string) []string {
 	return out
 }
 
-// require reports a key that must be there.
+// mustHave is a key that must be there, and how it is written.
+type mustHave struct{ key, help string }
+
+// require reports a key that must be there and is not.
 func (l *loader) require(n *yamldoc.Node, key, what, help string) {
-	if n.Kind == yamldoc.Map && n.Get(key) == nil {
-		l.errorf(n, codeMissing, help, "%s needs %s", what, key)
+	l.requireAll(n, what, mustHave{key, help})
+}
+
+// requireAll reports the keys that must be there and are not, in one problem.
+func (l *loader) requireAll(n *yamldoc.Node, what string, needs ...mustHave) {
+	var keys, help []string
+	for _, need := range needs {
+		if n.Kind == yamldoc.Map && n.Get(need.key) == nil {
+			keys, help = append(keys, need.key), append(help, need.help)
+		}
+	}
+	if len(keys) > 0 {
+		l.errorf(n, codeMissing, strings.Join(help, "\n"), "%s needs %s", what, strings.Join(keys, ", "))
 	}
 }
 
@@ -158,6 +200,14 @@ func (l *loader) nameNode() *yamldoc.Node {
 		return n
 	}
 	return l.root
+}
+
+// needed are the keys that every file has, and how they are written.
+var needed = []mustHave{
+	{"version", "write version: 1"},
+	{"name", "write name: acme; it is what a source refers to"},
+	{"receive", "say how senders authenticate: receive: {auth: [key]}"},
+	{"events", "say what the requests are: events: [{name: build, run_key: build.id, …}]"},
 }
 
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
@@ -171,16 +221,16 @@ func (l *loader) mapping() *Mapping {
 	defaults := &eventDefaults{}
 	node := func(into **yamldoc.Node) func(*yamldoc.Node) { return func(n *yamldoc.Node) { *into = n } }
 	var receive, lets, checks, events, tests, maps, requires *yamldoc.Node
-	ok := l.keys(l.root, "a mapping", []keyOf{
+	ok := l.is(l.root, yamldoc.Map, "the file") && l.keys(l.root, "a mapping", []keyOf{
 		{"version", func(n *yamldoc.Node) {
 			if n.Text != "1" {
-				l.errorf(n, codeWord, "write version: 1", "version %s is not known", quote(n.Text))
+				l.errorf(n, codeWord, "write version: 1", "version %s of the language is not known", quote(n.Text))
 			}
 		}},
 		{"name", func(n *yamldoc.Node) {
 			l.m.Name = l.text(n, "name")
 			if l.m.Name != "" && !nameForm.MatchString(l.m.Name) {
-				l.errorf(n, codeShape, "use lower-case letters, digits, - and .", "%s is no name", quote(l.m.Name))
+				l.errorf(n, codeShape, "use lower-case letters, digits, -, _ and .", "%s cannot be the name of a mapping", quote(l.m.Name))
 			}
 		}},
 		{"title", func(n *yamldoc.Node) { l.m.Title = l.text(n, "title") }},
@@ -205,9 +255,7 @@ func (l *loader) mapping() *Mapping {
 	if !ok {
 		return nil
 	}
-	for _, key := range []string{"version", "name", "receive", "events"} {
-		l.require(l.root, key, "a mapping", "")
-	}
+	l.requireAll(l.root, "a mapping", needed...)
 	l.readMaps(maps)
 	l.readLets(lets)
 	l.readReceive(receive)
@@ -235,7 +283,7 @@ func (l *loader) readTimes(n *yamldoc.Node) {
 	}
 	t, err := lang.NewTimes(layouts, zone)
 	if err != nil {
-		l.errorf(n, codeWord, "", "%s", err)
+		l.errorf(n, codeWord, "layouts are written as Go writes them, 2006-01-02 15:04:05; zones as Europe/Berlin", "%s", err)
 		return
 	}
 	l.times, l.m.times = t, t

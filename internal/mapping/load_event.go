@@ -37,10 +37,14 @@ func (l *loader) readLets(n *yamldoc.Node) {
 		name := p.Key.Text
 		_, root := rootNames[name]
 		if root || !identifier(name) || slices.Contains([]string{"item", "index", "value"}, name) {
-			l.errorf(p.Key, codeWord, "", "%s cannot be the name of a let", quote(name))
+			help := "use letters, digits and _"
+			if identifier(name) {
+				help = "choose another name: " + name + " is what expressions already see"
+			}
+			l.errorf(p.Key, codeWord, help, "%s cannot be the name of a let", quote(name))
 			continue
 		}
-		l.m.lets[name] = &let{name: name}
+		l.m.lets[name] = &let{name: name, slot: len(l.m.lets)}
 		l.scope = l.scope.With(name, lang.Any())
 	}
 	needs := map[string][]string{}
@@ -51,25 +55,27 @@ func (l *loader) readLets(n *yamldoc.Node) {
 		}
 	}
 	for _, p := range n.Pairs {
-		if circle(needs, p.Key.Text, p.Key.Text, map[string]bool{}) {
-			l.errorf(p.Key, codeCycle, "", "the let %s needs itself", quote(p.Key.Text))
+		if way := circle(needs, p.Key.Text, p.Key.Text, map[string]bool{}); way != nil {
+			l.errorf(p.Key, codeCycle, "", "the let %s needs itself: %s", quote(p.Key.Text), strings.Join(append([]string{p.Key.Text}, way...), " needs "))
 		}
 	}
 }
 
-func circle(needs map[string][]string, from, to string, seen map[string]bool) bool {
+// circle returns a way along needs from one name to another, without the
+// first; nil when there is none.
+func circle(needs map[string][]string, from, to string, seen map[string]bool) []string {
 	for _, next := range needs[from] {
 		if next == to {
-			return true
+			return []string{to}
 		}
 		if !seen[next] {
 			seen[next] = true
-			if circle(needs, next, to, seen) {
-				return true
+			if way := circle(needs, next, to, seen); way != nil {
+				return append([]string{next}, way...)
 			}
 		}
 	}
-	return false
+	return nil
 }
 
 func identifier(s string) bool {
@@ -86,26 +92,20 @@ func (l *loader) readEvents(n *yamldoc.Node, defaults *eventDefaults) {
 		return
 	}
 	if len(n.Items) == 0 {
-		l.errorf(n, codeMissing, "", "a mapping needs at least one event")
+		l.errorf(n, codeMissing, "write - {name: build, run_key: build.id, …}", "a mapping needs at least one event, this list is empty")
 	}
 	if defaults.dedupe != nil {
 		l.m.dedupe = l.key(defaults.dedupe, spec{name: "dedupe"})
 	}
-	caught := ""
 	for _, item := range n.Items {
 		e := l.event(item, defaults)
 		if e == nil {
 			continue
 		}
 		if i := slices.IndexFunc(l.m.events, func(o *event) bool { return o.name == e.name }); i >= 0 {
-			l.errorf(item.Get("name"), codeTaken, "", "the event %s is there twice, first in line %d", quote(e.name), l.m.events[i].place.line)
+			l.errorf(item.Get("name"), codeTaken, "give one of them another name", "the event %s is there twice, first in line %d", quote(e.name), l.m.events[i].place.line)
 		}
-		if caught != "" {
-			l.warnf(item, codeUnreachable, "move it before "+quote(caught)+", or give that one continue: true", "this event is never tried: %s takes every request", quote(caught))
-		}
-		if e.match.empty() && !e.cont {
-			caught = e.name
-		}
+		l.unreachable(item, e)
 		l.m.events = append(l.m.events, e)
 	}
 	l.m.kinds = kindKeys(l.m.events)
@@ -139,7 +139,7 @@ func (l *loader) event(n *yamldoc.Node, defaults *eventDefaults) *event {
 	if !ok {
 		return nil
 	}
-	if l.require(n, "name", "an event", ""); e.name == "" {
+	if l.require(n, "name", "an event", "write name: build; it is what tests and logs call the event"); e.name == "" {
 		return nil
 	}
 	s := spec{name: e.name}
@@ -178,7 +178,7 @@ func (l *loader) event(n *yamldoc.Node, defaults *eventDefaults) *event {
 func (l *loader) onlyIgnored(n *yamldoc.Node, e *event, confirm *yamldoc.Node) {
 	for _, key := range []string{"run_key", "parent", "attempt", "order", "at", "status", "fields", "lists", "once", "continue"} {
 		if n.Get(key) != nil {
-			l.errorf(n.Get(key), codeTogether, "", "an event that is ignored makes no run: %s has no place here", key)
+			l.errorf(n.Get(key), codeTogether, "delete it, or delete ignore or confirm", "this event makes no run: %s has no place here", key)
 		}
 	}
 	if confirm == nil {
@@ -192,10 +192,10 @@ func (l *loader) onlyIgnored(n *yamldoc.Node, e *event, confirm *yamldoc.Node) {
 		{"get", func(n *yamldoc.Node) { e.confirm.get = l.value(n, spec{name: e.name + ".confirm.get"}) }},
 		{"host", func(n *yamldoc.Node) { e.confirm.host = l.text(n, "host") }},
 	})
-	l.require(confirm, "get", "confirm", "")
-	l.require(confirm, "host", "confirm", "a payload must not choose whom the server calls: write the host, * stands for any text")
+	l.requireAll(confirm, "confirm", mustHave{"get", "write get: <path to the address>"},
+		mustHave{"host", "write host: hooks.acme.com, or *.acme.com: a payload must not choose whom the server calls"})
 	if host := strings.TrimLeft(e.confirm.host, "*."); e.confirm.host != "" && strings.Count(host, ".") < 1 {
-		l.errorf(confirm, codeShape, "", "host must end with a fixed domain")
+		l.errorf(confirm.Get("host"), codeShape, "write it as hooks.acme.com or *.acme.com", "host %s must end with a fixed domain: a payload must not choose whom the server calls", quote(e.confirm.host))
 	}
 }
 
@@ -239,7 +239,7 @@ func (l *loader) key(n *yamldoc.Node, s spec) *key {
 			}
 		}
 		if len(parts) == 0 && a.Kind == yamldoc.List && len(a.Items) == 0 {
-			l.errorf(a, codeMissing, "", "%s has no parts", s.name)
+			l.errorf(a, codeMissing, "write one path, or a list of paths", "%s has no parts", s.name)
 		}
 		k.alternatives = append(k.alternatives, parts)
 	}
@@ -273,6 +273,7 @@ func (l *loader) field(p yamldoc.Pair, s spec, known []bridge.Field, of string) 
 		return field{}, false
 	}
 	v := l.value(p.Value, spec{name: s.name + "." + name, kind: kind, item: s.item, status: s.item && name == "status"})
+	l.secret(p, v)
 	return field{name: name, kind: kind, value: v}, v != nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"cibridge/bridge"
-	"cibridge/internal/lang"
 	"cibridge/internal/yamldoc"
 )
 
@@ -66,7 +65,7 @@ func (l *loader) list(n *yamldoc.Node, s spec, of bridge.ListOf) *listSpec {
 		l.errorf(n, codeMissing, "write each: <path to a list>, or entries: <path to an object>", "%s does not say where its items are", s.name)
 	}
 	if n.Get("fields") == nil && n.Get("lists") == nil {
-		l.errorf(n, codeMissing, "", "%s sets no fields", s.name)
+		l.errorf(n, codeMissing, "write fields: {name: …}; paths in it lead into the item", "%s sets no fields", s.name)
 	}
 	return out
 }
@@ -104,9 +103,8 @@ func (l *loader) match(n *yamldoc.Node, s spec) match {
 				return
 			}
 			for _, p := range n.Pairs {
-				path, err := lang.CompilePath(p.Key.Text)
-				if err != nil {
-					l.langProblems(p.Key, 0, err)
+				path := l.compilePath(p.Key)
+				if path == nil {
 					continue
 				}
 				out.body = append(out.body, wantPath{path, l.texts(p.Value, "what "+quote(p.Key.Text)+" must be")})
@@ -130,7 +128,7 @@ func (l *loader) wants(n *yamldoc.Node, what string) []want {
 	var out []want
 	for _, p := range n.Pairs {
 		if what == "header" && p.Key.Text != strings.ToLower(p.Key.Text) {
-			l.errorf(p.Key, codeHeaderCase, "write "+strings.ToLower(p.Key.Text), "header names are lower-case here, %s would never be found", quote(p.Key.Text))
+			l.headerCase(p.Key, p.Key.Text)
 		}
 		out = append(out, want{p.Key.Text, l.texts(p.Value, "what "+quote(p.Key.Text)+" must be")})
 	}
@@ -143,7 +141,7 @@ func (l *loader) readChecks(n *yamldoc.Node) []check {
 		return nil
 	}
 	var out []check
-	for i, item := range n.Items {
+	for _, item := range n.Items {
 		c := check{at: placeOf(item), status: 400}
 		s := spec{name: "checks"}
 		ok := l.keys(item, "a check", []keyOf{
@@ -158,15 +156,14 @@ func (l *loader) readChecks(n *yamldoc.Node) []check {
 			{"status", func(n *yamldoc.Node) {
 				status, _ := n.Value().(int64)
 				if c.status = int(status); status < 400 || status > 499 {
-					l.errorf(n, codeShape, "", "status must be between 400 and 499")
+					l.errorf(n, codeShape, "400 is bad, 422 is not understood", "the status of a check is between 400 and 499, this is %s", quote(n.Text))
 				}
 			}},
 		})
 		if !ok {
 			continue
 		}
-		l.require(n.Items[i], "missing", "a check", "write missing: <path>")
-		l.require(n.Items[i], "say", "a check", "write say: <what the sender should read>")
+		l.requireAll(item, "a check", mustHave{"missing", "write missing: <path>"}, mustHave{"say", "write say: <what the sender should read>"})
 		out = append(out, c)
 	}
 	return out

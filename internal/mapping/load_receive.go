@@ -37,9 +37,9 @@ func (l *loader) readRoutes(n *yamldoc.Node) {
 		case !ok || !slices.Contains(methods, method) || !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " ?#{}*:") || strings.HasSuffix(path, "/"):
 			l.errorf(item, codeShape, "write it as POST /some/path", "%s is no route", quote(item.Text))
 		case reserved(path):
-			l.errorf(item, codeTaken, "", "the server keeps %s for itself", path)
+			l.errorf(item, codeTaken, "the first part of the path cannot be "+strings.Join(reservedRoots, ", "), "the server keeps %s for itself", path)
 		case slices.ContainsFunc(l.m.routes, func(r Route) bool { return r.Method == method && r.Path == path }):
-			l.errorf(item, codeTaken, "", "the route %s is there twice", item.Text)
+			l.errorf(item, codeTaken, "delete one of them", "the route %s is there twice", item.Text)
 		default:
 			l.m.routes = append(l.m.routes, Route{Method: method, Path: path, Mapping: l.m})
 		}
@@ -62,6 +62,9 @@ var authKinds = []string{"key", "token", "basic", "hmac", "standard-webhooks", "
 const defaultTolerance = 5 * time.Minute
 
 func (l *loader) readAuth(n *yamldoc.Node) {
+	if n.Kind == yamldoc.List && len(n.Items) == 0 {
+		l.errorf(n, codeMissing, "write auth: [none] to let anyone send", "auth has nothing in it")
+	}
 	for _, item := range list(n) {
 		kind, settings := item.Text, (*yamldoc.Node)(nil)
 		if item.Kind == yamldoc.Map && len(item.Pairs) == 1 {
@@ -77,7 +80,7 @@ func (l *loader) readAuth(n *yamldoc.Node) {
 		spec := AuthSpec{Kind: kind}
 		l.authSettings(item, settings, &spec)
 		if slices.ContainsFunc(l.m.auth, func(a AuthSpec) bool { return a == spec }) {
-			l.errorf(item, codeTaken, "", "this kind of authentication is there twice")
+			l.errorf(item, codeTaken, "delete one of them", "this kind of authentication is there twice")
 		}
 		l.m.auth = append(l.m.auth, spec)
 	}
@@ -141,7 +144,7 @@ func (l *loader) hmacSettings(item *yamldoc.Node, spec *AuthSpec) {
 		spec.Message = "{body}"
 	}
 	if !strings.Contains(spec.Message, "{body}") {
-		l.errorf(item, codeShape, "", "the signed message must have {body} in it")
+		l.errorf(item, codeShape, `write message: "{body}", or "{timestamp}.{body}"`, "the signed message must have {body} in it, this is %s", quote(spec.Message))
 	}
 	for _, text := range []string{spec.Message, spec.Format} {
 		for _, m := range placeholder.FindAllString(text, -1) {
@@ -151,10 +154,10 @@ func (l *loader) hmacSettings(item *yamldoc.Node, spec *AuthSpec) {
 		}
 	}
 	if spec.Format != "" && !strings.Contains(spec.Format, "{signature}") {
-		l.errorf(item, codeShape, "", "format must have {signature} in it")
+		l.errorf(item, codeShape, `for example format: "t={timestamp},v1={signature}"`, "format must have {signature} in it, this is %s", quote(spec.Format))
 	}
 	if n := btoi(spec.Prefix != "") + btoi(spec.Format != "") + btoi(spec.Pick != ""); n > 1 {
-		l.errorf(item, codeTogether, "", "hmac takes one of prefix, format and pick")
+		l.errorf(item, codeTogether, "each of them says where in the header the signature is: write one of them", "hmac takes one of prefix, format and pick")
 	}
 	inFormat := strings.Contains(spec.Format, "{timestamp}")
 	if inFormat && spec.Timestamp != "" {
@@ -183,6 +186,9 @@ func btoi(b bool) int {
 // decodeKinds say how a step is written.
 var decodeKinds = []string{"json", "form", "multipart", "unwrap", "base64", "cloudevents"}
 
+// decodeExamples are what a step may take.
+var decodeExamples = map[string]string{"form": "payload", "multipart": "json", "unwrap": "Message", "base64": "message.data"}
+
 func (l *loader) readDecode(n *yamldoc.Node) {
 	for _, item := range list(n) {
 		step := decodeStep{kind: item.Text}
@@ -197,9 +203,9 @@ func (l *loader) readDecode(n *yamldoc.Node) {
 		alone := step.kind == "json" || step.kind == "cloudevents"
 		switch {
 		case alone && arg != nil:
-			l.errorf(arg, codeShape, "", "%s takes nothing", step.kind)
+			l.errorf(arg, codeShape, "write "+step.kind+" without a colon", "%s takes nothing", step.kind)
 		case !alone && arg == nil:
-			l.errorf(item, codeMissing, "write {"+step.kind+": …}", "%s needs the name of a field or a path", step.kind)
+			l.errorf(item, codeMissing, "write {"+step.kind+": "+decodeExamples[step.kind]+"}", "%s needs to know where: the name of a field or part, or a path", step.kind)
 		case step.kind == "unwrap" || step.kind == "base64":
 			step.path = l.path(arg, spec{name: step.kind})
 		case !alone:

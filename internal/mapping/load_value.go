@@ -1,9 +1,11 @@
 package mapping
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"cibridge/bridge"
 	"cibridge/internal/lang"
@@ -40,7 +42,7 @@ func (l *loader) value(n *yamldoc.Node, s spec) *value {
 	v := &value{at: placeOf(n), name: s.name}
 	switch n.Kind {
 	case yamldoc.List:
-		l.errorf(n, codeAliasText, "for the first of several write {first_of: […]}; a path that begins with [ must be quoted", "%s is one value, this is a list", s.name)
+		l.errorf(n, codeStart, "for the first of several write {first_of: […]}; a path that begins with [ must be quoted", "%s is one value, this is a list", s.name)
 		return nil
 	case yamldoc.Map:
 		if len(n.Pairs) == 1 && strings.HasPrefix(n.Pairs[0].Key.Text, "=") {
@@ -62,7 +64,7 @@ func (l *loader) bare(n *yamldoc.Node, s spec, v *value) bool {
 		l.errorf(n, codeLiteral, "delete the line, or write =nil to set nothing", "%s is empty", s.name)
 		return false
 	case n.Type != "str":
-		l.errorf(n, codeLiteral, "write {value: "+n.Text+"}; for a field of the payload with that name write '"+n.Text+"' in quotes", "%s is a literal; a bare value here is a gjson path", n.Text)
+		l.errorf(n, codeLiteral, "write {value: "+asWritten(n)+"}; for a field of the payload with that name write '"+n.Text+"' in quotes", "%s is a literal; a bare value here is a gjson path", n.Text)
 		return false
 	case strings.HasPrefix(n.Text, "="):
 		v.expr = l.expr(n, s)
@@ -70,6 +72,16 @@ func (l *loader) bare(n *yamldoc.Node, s spec, v *value) bool {
 	}
 	v.path = l.path(n, s)
 	return v.path != nil
+}
+
+// asWritten returns the literal that stands for the text of n: in quotes where
+// YAML would make another text of it, as of the version 1.10 or the date
+// 2024-01-01.
+func asWritten(n *yamldoc.Node) string {
+	if fmt.Sprint(n.Value()) != n.Text || n.Type == "timestamp" {
+		return quote(n.Text)
+	}
+	return n.Text
 }
 
 var bodyPath = regexp.MustCompile(`^body\.[A-Za-z_]`)
@@ -86,11 +98,17 @@ func (l *loader) path(n *yamldoc.Node, s spec) *lang.Path {
 		l.errorf(n, lang.CodePath, "write it without the $: "+strings.TrimLeft(n.Text, "$."), "%s is JSONPath; paths here are gjson's", quote(n.Text))
 		return nil
 	}
+	return l.compilePath(n)
+}
+
+// compilePath compiles the text of n, a value or a key.
+func (l *loader) compilePath(n *yamldoc.Node) *lang.Path {
 	p, err := lang.CompilePath(n.Text)
 	if err != nil {
 		l.langProblems(n, 0, err)
 		return nil
 	}
+	l.paths[p] = n
 	if bodyPath.MatchString(n.Text) {
 		l.warnf(n, codeBodyPath, "write "+strings.TrimPrefix(n.Text, "body.")+", or ="+n.Text+" for an expression", "a path starts inside the body: %s looks for a field called body in it", quote(n.Text))
 	}
@@ -115,7 +133,7 @@ func (l *loader) expr(n *yamldoc.Node, s spec) *expression {
 		return nil
 	}
 	if n.Null() || n.Type != "str" && n.Type != "bool" && n.Type != "int" {
-		l.errorf(n, codeLiteral, "", "%s is no expression", quote(n.Text))
+		l.errorf(n, codeLiteral, "write it as text, such as =body.a + 1; quotes keep YAML from reading it as something else", "%s is no expression", quote(n.Text))
 		return nil
 	}
 	if l.cut(n) {
@@ -131,14 +149,37 @@ func (l *loader) expr(n *yamldoc.Node, s spec) *expression {
 		l.langProblems(n, offset, err)
 		return nil
 	}
-	out := &expression{e: e, at: placeOf(n), roots: e.Roots()}
-	for _, root := range out.roots {
+	out := &expression{e: e, at: placeOf(n)}
+	for _, root := range e.Roots() {
+		out.names = append(out.names, nameOf(root, l.m.lets))
 		if l.m.lets[root] != nil {
 			out.lets = append(out.lets, root)
 			l.letUse[root] = true
 		}
 	}
+	l.exprs[out] = n
+	l.headerReads(n, e)
 	return out
+}
+
+// headerReads refuses headers in the expression e of n that would never be
+// found.
+func (l *loader) headerReads(n *yamldoc.Node, e *lang.Expr) {
+	for _, read := range e.Reads() {
+		if name, ok := strings.CutPrefix(read, "header."); ok && name != strings.ToLower(name) {
+			l.headerCase(n, name)
+		}
+	}
+}
+
+// headerCase reports a header name with capitals in the text of n.
+func (l *loader) headerCase(n *yamldoc.Node, name string) {
+	p := withHelp(n.Problem(codeHeaderCase, "header names are lower-case here, "+quote(name)+" would never be found"), "write "+strings.ToLower(name))
+	if i := strings.Index(n.Text, name); i >= 0 {
+		p.Line, p.Col = n.At(1, utf8.RuneCountInString(n.Text[:i])+1)
+		p.Width = utf8.RuneCountInString(name)
+	}
+	l.problems = append(l.problems, p)
 }
 
 // langProblems reports what package lang found in the text of n, which starts
@@ -152,13 +193,19 @@ func (l *loader) langProblems(n *yamldoc.Node, offset int, err error) {
 		p := n.Problem(e.Code, e.Message)
 		p.Line, p.Col = n.At(e.Line, col)
 		p.Width, p.Help = max(e.Width, 1), e.Help
-		if n.Comment != "" && !n.Quoted && !n.Block {
+		if n.Comment != "" && !n.Quoted && !n.Block && (e.Code == lang.CodeSyntax || e.Code == lang.CodePath) {
 			p.Code, p.Help = codeCut, "YAML takes everything after a \" #\" for a comment; quote the value if "+quote(n.Comment)+" is part of it"
-		} else if !n.Quoted && unbalanced(n.Text) && (strings.Contains(n.SourceLine(), "{") || strings.Contains(n.SourceLine(), "[")) {
+		} else if !n.Quoted && !n.Block && unbalanced(n.Text) && strings.ContainsAny(before(n), "{[") {
 			p.Code, p.Help = codeSplit, "inside { } and [ ] YAML ends a value at a comma; quote the expression: '…'"
 		}
 		l.problems = append(l.problems, p)
 	}
+}
+
+// before returns what stands before n in its line.
+func before(n *yamldoc.Node) string {
+	line := []rune(n.SourceLine())
+	return string(line[:min(max(n.Col-1, 0), len(line))])
 }
 
 // unbalanced reports whether s looks like a part of something longer.
@@ -181,7 +228,7 @@ func (l *loader) valueMap(n *yamldoc.Node, s spec, v *value) *value {
 	if c := n.Get("ignore_case"); c != nil {
 		v.ignoreCase = l.flag(c, "ignore_case")
 		if n.Get("map") == nil && n.Get("drop_if") == nil {
-			l.errorf(c, codeTogether, "", "ignore_case is for map and drop_if; there is none")
+			l.errorf(c, codeTogether, "delete it, or add the map it is for", "ignore_case is for map and drop_if; there is none")
 		}
 	}
 	l.mapStep(n, s, v)
@@ -212,11 +259,12 @@ func (l *loader) sources(n *yamldoc.Node, s spec, v *value) {
 		}
 	}
 	expr := n.Get("expr")
+	known := !slices.ContainsFunc(n.Keys(), func(k string) bool { return !slices.Contains(valueKeys, k) })
 	switch {
 	case len(found) > 1:
 		l.errorf(n, codeTogether, "write one of them", "%s has both %s", s.name, strings.Join(found, " and "))
-	case len(found) == 0 && expr == nil:
-		l.errorf(n, codeMissing, "write one of path, expr, first_of, of, value", "%s does not say where it comes from", s.name)
+	case len(found) == 0 && expr == nil && known: // an unknown key may be the misspelt source
+		l.errorf(n, codeMissing, "add one of path, expr, first_of, of, value", "%s does not say where it comes from", s.name)
 	case len(found) == 1 && found[0] == "value" && expr != nil:
 		l.errorf(expr, codeTogether, "write one of them", "%s has both value and expr", s.name)
 	}
@@ -345,7 +393,7 @@ func (l *loader) unit(n *yamldoc.Node, s spec, v *value) {
 	known := []string{"ns", "us", "ms", "s", "m", "h"}
 	word := l.word(n, "unit of time", known)
 	if s.kind != bridge.Duration {
-		l.errorf(n, codeTogether, "", "unit is for durations, and %s is none", s.name)
+		l.errorf(n, codeTogether, "delete it; duration_ms is the field that takes one", "unit is for durations, and %s is none", s.name)
 	}
 	v.unit = units[word]
 }

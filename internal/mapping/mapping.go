@@ -7,10 +7,13 @@
 // this package.
 //
 // The files by what they do: load*.go read the YAML; value.go, words.go and
-// list.go hold its compiled parts and evaluate them; decode.go finds the JSON
-// document of a request, apply.go makes the events, fields.go gives values
-// the kinds of package bridge, reply.go answers; suite*.go run the tests of a
-// mapping.
+// list.go hold its compiled parts and evaluate them; warn*.go find what is
+// right but doubtful; decode.go finds the JSON document of a request, apply.go
+// makes the events, fields.go gives values the kinds of package bridge,
+// reply.go answers; record.go notes what they do and explain.go and eval.go put
+// it into words; suite*.go run the tests of a mapping and coverage.go says what
+// they reach; schema*.go describe the language for editors, draft*.go write a
+// first mapping from payloads.
 package mapping
 
 import (
@@ -118,9 +121,15 @@ func (m *Mapping) Tests() []*Test { return slices.Clone(m.tests) }
 // problem is an error; otherwise it holds the mappings that are right. The
 // problems are sorted by place.
 func Load(files []File) (*Set, diag.Problems) {
+	set, _, problems := loadAll(files)
+	return set, problems
+}
+
+// loadAll is Load; it returns what read the mappings of the set, too.
+func loadAll(files []File) (*Set, []*loader, diag.Problems) {
 	set := &Set{byName: map[string]*Mapping{}}
 	var problems diag.Problems
-	var tests []*loader
+	var tests, loaded []*loader
 	for _, f := range files {
 		l := newLoader(f)
 		l.parse()
@@ -135,6 +144,7 @@ func Load(files []File) (*Set, diag.Problems) {
 			continue
 		}
 		problems = append(problems, set.add(l, m)...)
+		loaded = append(loaded, l)
 	}
 	for _, l := range tests {
 		l.testFile(set)
@@ -143,7 +153,7 @@ func Load(files []File) (*Set, diag.Problems) {
 	slices.Sort(set.names)
 	slices.SortStableFunc(set.routes, func(a, b Route) int { return cmp.Compare(len(b.Path), len(a.Path)) })
 	problems.Sort()
-	return set, problems
+	return set, loaded, problems
 }
 
 // add puts m in the set, unless its name or one of its routes is taken.
@@ -155,7 +165,8 @@ func (s *Set) add(l *loader, m *Mapping) diag.Problems {
 	for i, r := range m.routes {
 		for _, old := range s.routes {
 			if old.Method == r.Method && old.Path == r.Path {
-				problems = append(problems, l.routeNode(i).Problem(codeTaken, "the route "+r.Method+" "+r.Path+" already belongs to mapping "+old.Mapping.Name+" ("+old.Mapping.File+")"))
+				problems = append(problems, withHelp(l.routeNode(i).Problem(codeTaken, "the route "+r.Method+" "+r.Path+" already belongs to mapping "+old.Mapping.Name+" ("+old.Mapping.File+")"),
+					"delete one of them; every source is at /in/<source>, too"))
 			}
 		}
 	}

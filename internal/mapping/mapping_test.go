@@ -110,7 +110,7 @@ func TestResultOfARequest(t *testing.T) {
 		t.Fatalf("got %+v", res)
 	}
 	ev := res.Events[0]
-	if want := bodyHash(request([]byte(`{"id":"a/b","s":"ok","title":"t"}`), nil)); res.Dedupe != want || ev.ID != want+"/run#0" {
+	if want := hash([]byte(`{"id":"a/b","s":"ok","title":"t"}`)); res.Dedupe != want || ev.ID != want+"/run#0" {
 		t.Errorf("got dedupe %s and id %s, want %s", res.Dedupe, ev.ID, want)
 	}
 	if ev.Source != "src" || ev.RunKey != "a%2Fb" || ev.Name != "run" || ev.Attempt != 1 || ev.At != ev.Received || ev.Status != bridge.Succeeded || res.Rule != "small/run" {
@@ -268,5 +268,35 @@ func TestStatusThatIsNoWord(t *testing.T) {
 		if len(res.Events) != 1 || !res.Unmapped || res.Events[0].Status != "" || res.Events[0].Fields["title"] != "t" {
 			t.Errorf("outcome %q with %d events (%v), want the fields without a status", res.Outcome, len(res.Events), res.Problem)
 		}
+	}
+}
+
+// What an event keeps must not keep a whole large body in memory: a run that is
+// remembered for its short texts would cost megabytes.
+func TestEventsDoNotHoldTheirBody(t *testing.T) {
+	set, problems := Load([]File{{Name: "a.yaml", Data: []byte(`version: 1
+name: a
+receive: {auth: [key]}
+events:
+  - name: run
+    run_key: id
+    status: {path: state, map: {ok: succeeded}}
+    fields: {title: title, version: =body.version, params: params, commits: shas, number: number}
+    lists: {stages: {each: jobs, key: name, fields: {name: name, url: =item.url}}}
+`)}})
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	body := []byte(`{"id":"run-one","state":"ok","title":"a title","version":"1.2.3","params":{"a":"left"},"shas":["3f9d1c5ab7e2"],"number":"7b","jobs":[{"name":"unit","url":"https://ci.example/1"}],"filler":"` + strings.Repeat("x", 2*ownAbove) + `"}`)
+	res := set.Get("a").Apply(Input{Request: &bridge.Request{ID: "evt_1", Source: "s", Mapping: "a", Body: body}})
+	if len(res.Events) != 1 {
+		t.Fatal(res.Reason)
+	}
+	before := fmt.Sprint(res.Events[0].RunKey, res.Events[0].Fields, res.Events[0].Lists)
+	for i := range body {
+		body[i] = '#' // whatever lies in the body shows it
+	}
+	if after := fmt.Sprint(res.Events[0].RunKey, res.Events[0].Fields, res.Events[0].Lists); after != before {
+		t.Errorf("the event was\n%s\nand is, without its body,\n%s", before, after)
 	}
 }

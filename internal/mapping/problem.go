@@ -6,9 +6,10 @@ import (
 	"strings"
 
 	"cibridge/internal/diag"
+	"cibridge/internal/yamldoc"
 )
 
-// The problems that Load finds. E11x are those of package yamldoc; E201, E202
+// The problems that Load and Lint find. E11x are those of package yamldoc; E201, E202
 // and the rest of E2xx those of package lang.
 const (
 	codeUnknownKey = "E101" // a key that is not known here
@@ -20,19 +21,24 @@ const (
 	codeField      = "E107" // a field that a run does not have
 	codeCycle      = "E108" // lets that need each other
 	codeFile       = "E109" // a test file without its mapping
+	codeRead       = "E117" // a payload of a test that cannot be read
 
 	codeLiteral    = "E203" // a literal where a path is meant
 	codeDefault    = "E220" // a default that looks like a path
-	codeSplit      = "E221" // an expression that YAML took apart
+	codeSplit      = yamldoc.CodeSplit
 	codeCut        = "E222" // a value that YAML cut at a " #"
 	codeHeaderCase = "E223" // a header name with capitals
-	codeAliasText  = "E224" // a path that YAML read as something else
+	codeStart      = yamldoc.CodeStart
 
 	codeJobAttempt  = "W101" // attempt has a constant default on job events
 	codeUnreachable = "W102" // an event that is never tried
 	codeUnused      = "W103" // a let or map that nothing uses
 	codeRequiredDef = "W104" // required and default together
 	codeBodyPath    = "W105" // a path that starts with body
+	codeSecret      = "W106" // a value that looks like a secret is kept
+	codeUntested    = "W107" // an event without a test
+	codeUnseen      = "W108" // a path that no test payload has
+	codeUntestWord  = "W109" // a status word without a test
 )
 
 // The problems of requests.
@@ -51,16 +57,16 @@ const (
 type Problem struct {
 	// Status is the HTTP status to refuse with, 400 or 422; 0 when the
 	// request is acknowledged although it is not known.
-	Status int
-	Code   string
-	Field  string // what could not be set: "end.status", or ""
+	Status int    `json:"status,omitempty"`
+	Code   string `json:"code"`
+	Field  string `json:"field,omitempty"` // what could not be set: "end.status", or ""
 	// Message is for the sender: the text of a check, or what is wrong.
-	Message string
+	Message string `json:"message"`
 	// File, Line and Col are the place in the mapping; for invalid JSON, Line
 	// and Col are the place in the body and File is "".
-	File string
-	Line int
-	Col  int
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
+	Col  int    `json:"column,omitempty"`
 }
 
 // Error returns code, field, place and message in one line.

@@ -77,7 +77,7 @@ func (m *Mapping) reply(kind ReplyKind, res Result, data map[string]any) (int, s
 	if res.state != nil {
 		s = *res.state
 	}
-	s.env, s.extra = nil, replyNames(res.Problem, data)
+	s.runner, s.lets, s.names, s.extra = lang.Runner{}, nil, nil, replyNames(res.Problem, data)
 	var b bytes.Buffer
 	if !spec.body.write(&s, &b) {
 		b.WriteString("null")
@@ -264,7 +264,7 @@ func (l *loader) reply(n *yamldoc.Node) *replySpec {
 		{"status", func(n *yamldoc.Node) {
 			status, _ := n.Value().(int64)
 			if out.status = int(status); status < 200 || status > 599 {
-				l.errorf(n, codeShape, "", "%s is no HTTP status", quote(n.Text))
+				l.errorf(n, codeShape, "write a number from 200 to 599", "%s is no HTTP status", quote(n.Text))
 			}
 		}},
 		{"body", func(n *yamldoc.Node) {

@@ -3,6 +3,7 @@ package mapping
 import (
 	"encoding/base64"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ type Test struct {
 	runs     map[string]*yamldoc.Node
 	absent   *yamldoc.Node
 	triggers *yamldoc.Node
+	golden   *yamldoc.Node // the file with everything that became of it
 }
 
 // Sequence reports whether t has several requests.
@@ -96,6 +98,7 @@ func (l *loader) readTests(n *yamldoc.Node, name string) []*Test {
 		if i := slices.IndexFunc(out, func(o *Test) bool { return o.Name == t.Name }); i >= 0 {
 			l.errorf(item.Get("name"), codeTaken, "", "the test %s of %s is there twice, first in line %d", quote(t.Name), name, out[i].Line)
 		}
+		l.goldenTaken(t, slices.Concat(l.m.tests, out))
 		out = append(out, t)
 	}
 	return out
@@ -111,6 +114,7 @@ func (l *loader) test(n *yamldoc.Node) *Test {
 		{"sequence", func(n *yamldoc.Node) { sequence = n }},
 		{"runs", func(n *yamldoc.Node) { runs = n }},
 		{"triggers", func(n *yamldoc.Node) { t.triggers = n }},
+		{"golden", func(n *yamldoc.Node) { l.golden(n, t) }},
 	}...)
 	if !l.keys(n, "a test", keys) {
 		return nil
@@ -125,8 +129,8 @@ func (l *loader) test(n *yamldoc.Node) *Test {
 			}
 		}
 		l.step(single)
-		if single.expect == nil && single.absent == nil && single.err == nil && single.reply == nil {
-			l.errorf(n, codeMissing, "write expect: {…}, expect_absent, expect_error or expect_reply", "this test checks nothing")
+		if single.expect == nil && single.absent == nil && single.err == nil && single.reply == nil && t.golden == nil {
+			l.errorf(n, codeMissing, "write expect: {…}, expect_absent, expect_error, expect_reply or golden", "this test checks nothing")
 		}
 		t.steps = []*testStep{single}
 		return t
@@ -164,10 +168,32 @@ func (l *loader) sequence(t *Test, n *yamldoc.Node, top *testStep, sequence, run
 	if t.triggers != nil {
 		l.triggers(t.triggers)
 	}
-	if len(t.runs) == 0 && t.triggers == nil {
-		l.errorf(n, codeMissing, "write expect: {…} for the run in the end, runs: {key: {…}} for several, or triggers: […]", "this test checks nothing")
+	if len(t.runs) == 0 && t.triggers == nil && t.golden == nil {
+		l.errorf(n, codeMissing, "write expect: {…} for the run in the end, runs: {key: {…}} for several, triggers: […] or golden", "this test checks nothing")
 	}
 }
+
+// golden reads the name of a golden file. It is a file that may be written, so
+// it is near the test and of one kind.
+func (l *loader) golden(n *yamldoc.Node, t *Test) {
+	t.golden = n
+	name := l.text(n, "golden")
+	if name != "" && (path.IsAbs(name) || strings.Contains(name, "\\") || path.Ext(name) != ".json") {
+		l.errorf(n, codeShape, "write it as golden/build.json", "golden names a .json file near this one, not %s", quote(name))
+	}
+}
+
+// goldenTaken refuses a golden file that another test has.
+func (l *loader) goldenTaken(t *Test, others []*Test) {
+	for _, o := range others {
+		if t.golden != nil && o.golden != nil && besideOf(o.File, o.golden.Text) == besideOf(t.File, t.golden.Text) {
+			l.errorf(t.golden, codeTaken, "every test has a golden file of its own", "%s is the golden file of the test %s", t.golden.Text, quote(o.Name))
+		}
+	}
+}
+
+// besideOf returns the file that a test file calls name.
+func besideOf(file, name string) string { return path.Join(path.Dir(filepath.ToSlash(file)), name) }
 
 func (l *loader) triggers(n *yamldoc.Node) {
 	var known []string

@@ -2,13 +2,14 @@ package mapping
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"mime/multipart"
+	"net/http"
 	"net/textproto"
 	"net/url"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -23,8 +24,16 @@ type TestOptions struct {
 	// ReadFile reads a body_file. Its name is already joined to the folder of
 	// the file with the test. Nil is os.ReadFile.
 	ReadFile func(name string) ([]byte, error)
-	// Run selects the tests whose name contains it; "" runs all.
+	// Run selects the tests whose name contains it, in any case; "" runs all.
 	Run string
+	// Update rewrites golden files instead of comparing with them.
+	Update bool
+	// WriteFile writes a golden file and makes the folders on the way. Nil is
+	// the disk.
+	WriteFile func(name string, data []byte) error
+	// Coverage learns what the tests reach. It is one of the same mapping; nil
+	// measures nothing.
+	Coverage *Coverage
 }
 
 // TestResult is what came of one test.
@@ -37,6 +46,8 @@ type TestResult struct {
 	// there are none when the test passed.
 	Failures []string
 	Took     time.Duration
+	// Written is the golden file that was rewritten, "" when there was no need.
+	Written string
 }
 
 // Passed reports whether everything was as expected.
@@ -47,15 +58,18 @@ func RunTests(m *Mapping, opts TestOptions) []TestResult {
 	if opts.ReadFile == nil {
 		opts.ReadFile = os.ReadFile
 	}
+	if opts.WriteFile == nil {
+		opts.WriteFile = writeFile
+	}
 	var out []TestResult
 	for _, t := range m.tests {
-		if !strings.Contains(t.Name, opts.Run) {
+		if !strings.Contains(strings.ToLower(t.Name), strings.ToLower(opts.Run)) {
 			continue
 		}
 		start := time.Now()
 		r := &testRun{m: m, t: t, opts: opts}
 		r.run()
-		out = append(out, TestResult{Mapping: m.Name, Name: t.Name, File: t.File, Line: t.Line, Failures: r.failures, Took: time.Since(start)})
+		out = append(out, TestResult{Mapping: m.Name, Name: t.Name, File: t.File, Line: t.Line, Failures: r.failures, Took: time.Since(start), Written: r.written})
 	}
 	return out
 }
@@ -66,6 +80,7 @@ type testRun struct {
 	t        *Test
 	opts     TestOptions
 	failures []string
+	written  string
 }
 
 func (r *testRun) fail(n *yamldoc.Node, format string, args ...any) {
@@ -88,7 +103,8 @@ func (r *testRun) run() {
 	}
 	res := r.m.Apply(in)
 	r.result(s, res, "")
-	r.reply(s, res)
+	r.reply(s, res, res.Outcome)
+	r.golden(goldenOfResult(res))
 }
 
 // testEpoch is when requests arrive that do not say when.
@@ -121,7 +137,7 @@ func (r *testRun) input(s *testStep, index int) (Input, bool) {
 	if !s.received.IsZero() {
 		req.Received = s.received
 	}
-	return Input{Request: req, Source: bridge.Source{ID: req.Source, Mapping: r.m.Name, Vars: s.vars}, SignedAt: s.signed}, true
+	return Input{Request: req, Source: bridge.Source{ID: req.Source, Mapping: r.m.Name, Vars: s.vars}, SignedAt: s.signed, seen: r.opts.Coverage.recorder()}, true
 }
 
 // body returns the body of a step and the Content-Type that goes with it.
@@ -131,7 +147,7 @@ func (r *testRun) body(s *testStep) (body []byte, contentType string, err error)
 	case b.file != nil:
 		name := b.file.Text
 		if !filepath.IsAbs(name) {
-			name = path.Join(path.Dir(filepath.ToSlash(r.t.File)), name)
+			name = besideOf(r.t.File, name)
 		}
 		data, err := r.opts.ReadFile(name)
 		return data, "application/json", err
@@ -239,15 +255,34 @@ func (r *testRun) result(s *testStep, res Result, outcome string) {
 	if s.expect != nil {
 		r.expectEvents(s.expect, views)
 	}
-	if s.absent != nil {
-		for _, item := range list(s.absent) {
-			for _, v := range views {
-				if got, ok := lookup(v, item.Text); ok {
-					r.fail(item, "%s: want it absent, got %s", item.Text, show(item.Text, got))
-				}
-			}
+	for _, v := range views {
+		r.absent(s.absent, v)
+	}
+}
+
+// absent compares what must not be there. A list or an object with nothing in
+// it is not there.
+func (r *testRun) absent(names *yamldoc.Node, view map[string]any) {
+	if names == nil {
+		return
+	}
+	for _, item := range list(names) {
+		if got, ok := lookup(view, item.Text); ok && !hollow(got) {
+			r.fail(item, "%s: want it absent, got %s", item.Text, show(item.Text, got))
 		}
 	}
+}
+
+func hollow(v any) bool {
+	switch v := v.(type) {
+	case []any:
+		return len(v) == 0
+	case []string:
+		return len(v) == 0
+	case map[string]any:
+		return len(v) == 0
+	}
+	return v == nil
 }
 
 // expectsOutcome reports whether the outcome itself is expected, so that a
@@ -344,45 +379,56 @@ func itemViews(items []bridge.Item) []any {
 	return out
 }
 
-// reply compares the answer of the mapping. The ids in it are evt_test1 and
-// run_test1.
-func (r *testRun) reply(s *testStep, res Result) {
+// reply compares the answer of the mapping, or the status of our own words
+// where it declares none. The ids in it are evt_test1 and run_test1.
+func (r *testRun) reply(s *testStep, res Result, outcome bridge.Outcome) {
 	if s.reply == nil {
 		return
 	}
-	data := map[string]any{"event": "evt_test1", "outcome": string(bridge.Applied), "runs": []any{}}
-	kind := ReplyAccepted
-	switch {
-	case res.Problem != nil && res.Problem.Code == CodeBadJSON:
-		kind = ReplyBadJSON
-	case res.Problem != nil && res.Problem.Status != 0:
-		kind = ReplyRejected
-	case res.Outcome == bridge.Unmapped:
-		kind = ReplyUnmapped
-	case res.Outcome == bridge.Ignored:
-		kind = ReplyIgnored
-	default:
+	kind := replyKindOf(res, outcome)
+	data := map[string]any{"event": "evt_test1", "outcome": string(cmp.Or(outcome, bridge.Applied)), "runs": []any{}}
+	if kind == ReplyAccepted || kind == ReplyDuplicate {
 		data["run"], data["runs"] = "run_test1", []any{"run_test1"}
 	}
 	status, _, body, ok := res.Reply(kind, data)
-	if !ok { // the server's own words: only the status is known here
-		if status = 202; res.Problem != nil && res.Problem.Status != 0 {
-			status = res.Problem.Status
-		}
+	if !ok {
+		status = statusOf(kind, &replySpec{}, res.Problem, nil)
 	}
 	if want := s.reply.Get("status"); want != nil && want.Text != fmt.Sprint(status) {
 		r.fail(want, "status: want %s, got %d", want.Text, status)
 	}
-	if want := s.reply.Get("body"); want != nil {
-		if !ok {
-			r.fail(want, "the mapping declares no reply for %s", kind)
-			return
-		}
-		got, err := lang.Decode(body)
-		if err != nil {
-			r.fail(want, "the reply is not JSON: %v", err)
-			return
-		}
-		r.compare(want, got, "body")
+	want := s.reply.Get("body")
+	if want == nil {
+		return
 	}
+	if !ok {
+		r.fail(want, "the mapping declares no reply for %s", kind)
+		return
+	}
+	got, err := lang.Decode(body)
+	if err != nil {
+		r.fail(want, "the reply is not JSON: %v", err)
+		return
+	}
+	r.compare(want, got, "body")
+}
+
+// replyKindOf is the occasion of the answer to a request, as the server sees
+// it.
+func replyKindOf(res Result, outcome bridge.Outcome) ReplyKind {
+	switch {
+	case res.Problem != nil && res.Problem.Code == CodeBadJSON:
+		return ReplyBadJSON
+	case res.Problem != nil && res.Problem.Status == http.StatusConflict:
+		return ReplyConflict
+	case res.Problem != nil && res.Problem.Status != 0:
+		return ReplyRejected
+	case outcome == bridge.Unmapped || res.Unmapped:
+		return ReplyUnmapped
+	case outcome == bridge.Ignored:
+		return ReplyIgnored
+	case outcome == bridge.Duplicate:
+		return ReplyDuplicate
+	}
+	return ReplyAccepted
 }

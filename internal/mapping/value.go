@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"cibridge/bridge"
 	"cibridge/internal/lang"
 )
 
@@ -36,7 +37,7 @@ type value struct {
 type expression struct {
 	e     *lang.Expr
 	at    place
-	roots []string // the names that it reads
+	names []name   // the values of the names that it reads, in the order of its roots
 	lets  []string // those of them that are lets
 }
 
@@ -44,6 +45,7 @@ type expression struct {
 type let struct {
 	name  string
 	value *value
+	slot  int // of its value
 }
 
 // needs lists the lets that v uses.
@@ -76,10 +78,18 @@ type fault struct {
 	name    string
 	message string
 	word    string // the unknown word, for CodeWord
+	missing *value // what has no value, in place of a message: few of them are ever read
 }
 
 func (f *fault) Error() string {
-	return fmt.Sprintf("%s (%s:%d): %s", f.name, f.at.file, f.at.line, f.message)
+	return fmt.Sprintf("%s (%s:%d): %s", f.name, f.at.file, f.at.line, f.what())
+}
+
+func (f *fault) what() string {
+	if f.missing != nil {
+		return last(f.name) + " has no value: " + f.missing.absence()
+	}
+	return f.message
 }
 
 func (v *value) fault(code, format string, args ...any) *fault {
@@ -95,6 +105,7 @@ func (v *value) eval(s *state, w where) (any, *fault) {
 	}
 	if x != nil && v.dropped(x) {
 		x = nil
+		s.note(v, w, stepDrop, nil)
 	}
 	if x != nil && v.words != nil {
 		if x, f = v.translate(s, w, x); f != nil {
@@ -105,6 +116,10 @@ func (v *value) eval(s *state, w where) (any, *fault) {
 		if x, f = v.def.eval(s, w); f != nil {
 			return nil, f
 		}
+		s.note(v, w, stepDefault, x)
+	}
+	if s.in.seen != nil {
+		s.in.seen(v, x)
 	}
 	if x == nil && v.required {
 		return nil, v.fault(CodeRequired, "%s is required, but %s", last(v.name), v.absence())
@@ -144,18 +159,22 @@ func (v *value) source(s *state, w where) (any, *fault) {
 	var x any
 	switch {
 	case v.isLiteral:
+		s.note(v, w, stepLiteral, v.literal)
 		return v.literal, nil
 	case v.path != nil:
 		if d := v.path.Find(w.doc); !d.Absent() {
 			x = d
 		}
+		s.note(v, w, stepPath, x)
 	case v.firstOf != nil:
 		x = v.first(s, w)
+		s.note(v, w, stepFirst, x)
 	case v.of != nil:
 		var f *fault
 		if x, f = v.joined(s, w); f != nil {
 			return nil, f
 		}
+		s.note(v, w, stepOf, x)
 	default:
 		return v.compute(s, w)
 	}
@@ -171,6 +190,7 @@ func (v *value) compute(s *state, w where) (any, *fault) {
 	if err != nil {
 		return nil, &fault{code: CodeExpression, at: v.expr.at, name: v.name, message: err.Error()}
 	}
+	s.note(v, w, stepExpr, x)
 	return x, nil
 }
 
@@ -195,7 +215,8 @@ func blank(x any) bool {
 	case string:
 		return x == ""
 	case *lang.Doc:
-		return x.Raw() == `""`
+		text, ok := x.Text()
+		return ok && text == ""
 	}
 	return x == nil
 }
@@ -256,11 +277,17 @@ func (v *value) translate(s *state, w where, x any) (any, *fault) {
 		return nil, v.fault(CodeWord, "%s is not one word", describe(x))
 	}
 	if to, known := v.words.find(word, v.ignoreCase); known {
+		s.note(v, w, stepMap, to)
+		if s.in.seen != nil {
+			s.in.seen(v.words.entry(word, v.ignoreCase), true)
+		}
 		return to, nil
 	}
 	if v.els != nil {
 		w.value = x
-		return v.els.eval(s, w)
+		to, f := v.els.eval(s, w)
+		s.note(v, w, stepElse, to)
+		return to, f
 	}
 	f := v.fault(CodeWord, "%s is not in the map; it knows %s", quote(clip(word, 60)), v.words.describe())
 	f.at = placeOf(v.words.node)
@@ -275,14 +302,13 @@ func scalar(x any) (text string, ok bool) {
 	case string:
 		return x, true
 	case *lang.Doc:
-		raw := x.Raw()
-		switch {
-		case x.Absent() || x.IsObject() || x.IsList():
+		if x.Absent() || x.IsObject() || x.IsList() {
 			return "", false
-		case raw[0] == '"':
-			return x.Text()
 		}
-		return raw, true
+		if text, ok := x.Text(); ok {
+			return text, true
+		}
+		return x.Raw(), true
 	case nil, map[string]any, []any:
 		return "", false
 	}
@@ -333,46 +359,48 @@ type key struct {
 	alternatives [][]*value
 }
 
-// eval returns the parts of the key. The fault says which part is missing.
-func (k *key) eval(s *state, w where) ([]string, *fault) {
+// eval returns the key as [bridge.JoinKey] makes it. The fault says which part
+// is missing.
+func (k *key) eval(s *state, w where) (string, *fault) {
 	var first *fault
 	var missing *value // of the first alternative, unless that has a fault
 	for _, parts := range k.alternatives {
-		texts, absent, f := k.parts(parts, s, w)
+		joined, absent, f := k.join(parts, s, w)
 		switch {
 		case f != nil && (first == nil || f.code == CodeExpression && first.code != CodeExpression):
 			first = f
 		case f != nil:
 		case absent == nil:
-			return texts, nil
+			return joined, nil
 		case first == nil && missing == nil:
 			missing = absent
 		}
 	}
 	if missing != nil && (first == nil || first.code != CodeExpression) {
-		first = &fault{code: CodeRequired, at: missing.at, name: k.name, message: last(k.name) + " has no value: " + missing.absence()}
+		first = &fault{code: CodeRequired, at: missing.at, name: k.name, missing: missing}
 	}
-	return nil, first
+	return "", first
 }
 
-// parts evaluates one alternative; absent is a part that has no value.
-func (k *key) parts(parts []*value, s *state, w where) (texts []string, absent *value, f *fault) {
-	texts = make([]string, len(parts))
-	for i, p := range parts {
+// join evaluates one alternative; absent is a part that has no value.
+func (k *key) join(parts []*value, s *state, w where) (joined string, absent *value, f *fault) {
+	var room [4]string // of most keys
+	texts := room[:0]
+	for _, p := range parts {
 		x, f := p.eval(s, w)
 		if f != nil {
-			return nil, nil, f
+			return "", nil, f
 		}
 		text, ok := scalar(x)
 		switch {
 		case x == nil || ok && text == "":
-			return nil, p, nil
+			return "", p, nil
 		case !ok:
-			return nil, nil, &fault{code: CodeExpression, at: p.at, name: k.name, message: last(k.name) + " needs one value, found " + describe(x)}
+			return "", nil, &fault{code: CodeExpression, at: p.at, name: k.name, message: last(k.name) + " needs one value, found " + describe(x)}
 		}
-		texts[i] = keyText(text)
+		texts = append(texts, s.own(keyText(text)))
 	}
-	return texts, nil, nil
+	return bridge.JoinKey(texts...), nil, nil
 }
 
 // maxKeyText is the longest part of a key, in bytes.

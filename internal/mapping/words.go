@@ -49,6 +49,22 @@ func (w *words) find(word string, ignoreCase bool) (to any, ok bool) {
 	return nil, false
 }
 
+// entry is the entry that find takes a word from, nil when there is none.
+func (w *words) entry(word string, ignoreCase bool) *wordEntry {
+	fold := func(s string) string { return s }
+	if ignoreCase {
+		fold = strings.ToLower
+	}
+	for _, pattern := range []bool{false, true} {
+		for i, e := range w.entries {
+			if key := e.key.Text; strings.Contains(key, "*") == pattern && (fold(key) == fold(word) || pattern && glob(fold(key), fold(word))) {
+				return &w.entries[i]
+			}
+		}
+	}
+	return nil
+}
+
 // describe names the words for a message.
 func (w *words) describe() string {
 	known := slices.Clone(w.known)

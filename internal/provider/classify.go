@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,6 +53,9 @@ type Class struct {
 	// Ambiguous reports that the request may have been applied although no
 	// complete answer came.
 	Ambiguous bool
+	// Captured is what later deliveries to the same resource need of this
+	// answer; [Profiles.Fill] puts it in. "" is nothing.
+	Captured string
 }
 
 // MaxWait bounds the RetryAfter of a Class.
@@ -73,8 +77,11 @@ func (p *Profile) Classify(a Answer) Class {
 			continue
 		}
 		c := Class{Kind: r.is, Reason: reason(a, r)}
-		if r.is == Throttled || r.is == Transient {
+		switch r.is {
+		case Throttled, Transient:
 			c.RetryAfter = waitOf(a, r.wait)
+		case Delivered:
+			c.Captured = p.captureOf(a)
 		}
 		return c
 	}
@@ -260,50 +267,64 @@ func reason(a Answer, r rule) string {
 	} else if !strings.Contains(strings.ToLower(s), r.name) {
 		s += ": " + r.name
 	}
-	if said := messageOf(a.Body); said != "" {
+	if said := messageOf(a); said != "" {
 		s += fmt.Sprintf(" (%q)", said)
 	}
 	return s
 }
 
-// messageOf returns what a JSON answer says went wrong, "" when it does not.
-func messageOf(body []byte) string {
+// antiHijack stands before the JSON of some servers, so that no script of
+// another page can read it.
+const antiHijack = ")]}'"
+
+// messageOf returns what an answer says went wrong: the message of a JSON
+// object in one of the usual shapes, or a short plain text. It is "" when
+// there is none.
+func messageOf(a Answer) string {
+	body := bytes.TrimSpace(bytes.TrimPrefix(a.Body, []byte(antiHijack)))
 	var m struct {
 		Message any `json:"message"`
 		Error   any `json:"error"`
-		Errors  []struct {
-			Message string `json:"message"`
-		} `json:"errors"`
+		Errors  any `json:"errors"`
 	}
-	// A body of another shape has nothing to quote.
-	if err := json.Unmarshal(body, &m); err != nil {
-		var shape struct {
-			Message any `json:"message"`
+	if json.Unmarshal(body, &m) != nil {
+		if strings.HasPrefix(a.Header.Get("Content-Type"), "text/plain") {
+			return oneLine(string(body))
 		}
-		if json.Unmarshal(body, &shape) != nil {
-			return ""
-		}
-		m.Message = shape.Message
+		return "" // a page, or a body of another shape
 	}
 	said := []string{}
-	for _, v := range []any{m.Message, m.Error} {
-		switch v := v.(type) {
-		case nil:
-		case string:
-			said = append(said, v)
-		default:
-			text, err := json.Marshal(v)
-			if err == nil {
-				said = append(said, string(text))
-			}
-		}
-	}
-	for _, e := range m.Errors {
-		if e.Message != "" {
-			said = append(said, e.Message)
-		}
+	for _, v := range []any{m.Message, m.Error, m.Errors} {
+		said = appendMessages(said, v)
 	}
 	return oneLine(strings.Join(said, ": "))
+}
+
+// appendMessages adds what v says: a text, the message of an object, or of
+// each object of a list. Another object is shown as it is.
+func appendMessages(said []string, v any) []string {
+	switch v := v.(type) {
+	case nil:
+	case string:
+		if v != "" {
+			said = append(said, v)
+		}
+	case []any:
+		for _, item := range v {
+			if m, ok := item.(map[string]any); ok && m["message"] == nil {
+				continue
+			}
+			said = appendMessages(said, item)
+		}
+	case map[string]any:
+		if message, ok := v["message"].(string); ok {
+			return append(said, message)
+		}
+		if text, err := json.Marshal(v); err == nil {
+			said = append(said, string(text))
+		}
+	}
+	return said
 }
 
 // oneLine cuts s to a length that fits a line, without control characters.

@@ -8,19 +8,16 @@
 package provider
 
 import (
-	"bytes"
-	"cmp"
 	"embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"cibridge/bridge"
-	"cibridge/internal/yamldoc"
 )
 
 //go:embed profiles/*.yaml
@@ -47,34 +44,60 @@ type Profile struct {
 	WarningState string
 	// Ordering of the deliveries that write one status.
 	Ordering bridge.Ordering
-	// Limits are what the fields of the body may hold at most.
+	// Limits are what the fields of the body may hold; see [Profile.Fit].
 	Limits []Limit
+	// Otherwise are templates of members that the provider insists on: they
+	// are used where the body has none that it would accept.
+	Otherwise map[string]any
 	// Key says which status of its URL a request writes.
 	Key []KeyPart
 	// FoldURL reports whether the provider takes URLs that differ only in case
 	// for one.
 	FoldURL bool
+	// Timeout of a request, 0 for the default: some providers slow requests
+	// down rather than refuse them.
+	Timeout time.Duration
+	// Events are what a hook waits for that names none, nil for every change.
+	Events []bridge.Trigger
+	// Parts are the requests of one change, in their order, for a format that
+	// has several kinds of them. Body is nil then.
+	Parts []Part
+	// Refuse are conditions under which nothing is sent, each with its reason.
+	Refuse []Refusal
 
 	base      base
 	recognise []pattern
 	rules     []rule
+	capture   []captured
 }
 
-// Limit is what one top-level field of the body may hold.
-type Limit struct {
-	Field string
-	Max   int // characters
-	// Drop leaves a longer field out; otherwise it is cut and ends in "…".
-	Drop bool
+// Part is one of several requests of one change.
+type Part struct {
+	Name string
+	// States are those of a run in which it is sent.
+	States []bridge.Status
+	Body   any
+	When   string // expression; it is not sent unless true. "" is always
+	// Once reports that it is sent at most once for an attempt of a run.
+	Once bool
+}
+
+// Refusal is a condition under which nothing is sent.
+type Refusal struct {
+	If  string `json:"if"`  // expression
+	Say string `json:"say"` // for people
 }
 
 // KeyPart is one part of what tells the statuses of one URL apart.
 type KeyPart struct {
-	// FirstOf are top-level fields of the body, or query parameters of the
-	// URL; the first that is there and not "" counts.
+	// FirstOf are fields of the body ("context.name"), or query parameters of
+	// the URL; the first that is there and not "" counts.
 	FirstOf []string `json:"first_of"`
 	Default string   `json:"default"` // when none is
 	Fold    bool     `json:"fold"`    // upper and lower case are the same
+	// Names takes the names of an object's members for its value: the request
+	// writes all of them.
+	Names bool `json:"names"`
 }
 
 // base is where the provider's API is.
@@ -194,94 +217,4 @@ func (p *Profile) Address(configured string) (string, error) {
 		return "", fmt.Errorf("base_url %q must not have a query or a fragment", b)
 	}
 	return b, nil
-}
-
-// file is a profile as it is written.
-type file struct {
-	Name    string            `json:"name"`
-	Title   string            `json:"title"`
-	Base    base              `json:"base"`
-	Method  string            `json:"method"`
-	URL     string            `json:"url"`
-	Headers map[string]string `json:"headers"`
-	Body    any               `json:"body"`
-	States  map[string]string `json:"states"`
-	Limits  map[string]struct {
-		Max  int    `json:"max"`
-		Over string `json:"over"`
-	} `json:"limits"`
-	Recognise []string `json:"recognise"`
-	Lane      struct {
-		Ordering bridge.Ordering `json:"ordering"`
-		FoldURL  bool            `json:"fold_url"`
-		Key      []KeyPart       `json:"key"`
-	} `json:"lane"`
-	Classify []ruleFile `json:"classify"`
-}
-
-// warningState is the key of States for a succeeded run with warnings.
-const warningState = "succeeded_with_warnings"
-
-func parse(name string, data []byte) (*Profile, error) {
-	doc, problems := yamldoc.Parse(name, data)
-	if err := problems.Err(); err != nil {
-		return nil, fmt.Errorf("read profiles: %w", err)
-	}
-	text, err := json.Marshal(doc.Value())
-	if err != nil {
-		return nil, fmt.Errorf("read profile %s: %w", name, err)
-	}
-	var f file
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&f); err != nil {
-		return nil, fmt.Errorf("read profile %s: %w", name, err)
-	}
-	if f.Name != strings.TrimSuffix(name, ".yaml") {
-		return nil, fmt.Errorf("read profile %s: its name is %q", name, f.Name)
-	}
-	p, err := f.profile(doc)
-	if err != nil {
-		return nil, fmt.Errorf("read profile %s: %w", name, err)
-	}
-	return p, nil
-}
-
-func (f *file) profile(doc *yamldoc.Node) (*Profile, error) {
-	p := &Profile{
-		Name: f.Name, Title: f.Title, Method: f.Method, URL: f.URL, Body: doc.Get("body").Value(),
-		States: map[bridge.Status]string{}, WarningState: f.States[warningState],
-		Ordering: f.Lane.Ordering, Key: f.Lane.Key, FoldURL: f.Lane.FoldURL, base: f.Base,
-	}
-	for name, value := range f.Headers {
-		p.Headers = append(p.Headers, bridge.HookHeader{Name: name, Value: value})
-	}
-	slices.SortFunc(p.Headers, func(a, b bridge.HookHeader) int { return cmp.Compare(a.Name, b.Name) })
-	known := append(bridge.Statuses(), bridge.Incomplete)
-	for status, word := range f.States {
-		if status != warningState && !slices.Contains(known, bridge.Status(status)) {
-			return nil, fmt.Errorf("states: %q is no status", status)
-		}
-		if status != warningState {
-			p.States[bridge.Status(status)] = word
-		}
-	}
-	for field, l := range f.Limits {
-		if l.Max <= 0 || l.Over != "cut" && l.Over != "drop" {
-			return nil, fmt.Errorf("limits: %s needs max and over: cut or drop", field)
-		}
-		p.Limits = append(p.Limits, Limit{field, l.Max, l.Over == "drop"})
-	}
-	slices.SortFunc(p.Limits, func(a, b Limit) int { return cmp.Compare(a.Field, b.Field) })
-	for _, text := range f.Recognise {
-		p.recognise = append(p.recognise, newPattern(text))
-	}
-	for i, rf := range f.Classify {
-		r, err := rf.compile()
-		if err != nil {
-			return nil, fmt.Errorf("classify[%d]: %w", i, err)
-		}
-		p.rules = append(p.rules, r)
-	}
-	return p, nil
 }

@@ -20,8 +20,10 @@ func load(t *testing.T) *Profiles {
 
 func TestLoad(t *testing.T) {
 	ps := load(t)
-	if got, want := ps.Names(), []string{"gitea", "github", "gitlab"}; !slices.Equal(got, want) {
-		t.Errorf("names: got %v, want %v", got, want)
+	names := append(slices.Clone(statusProfiles), dialects...)
+	slices.Sort(names)
+	if got := ps.Names(); !slices.Equal(got, names) {
+		t.Errorf("names: got %v, want %v", got, names)
 	}
 	if ps.Get("general") != nil || ps.Get("nope") != nil {
 		t.Error("general and nope are no profiles to choose")
@@ -31,19 +33,67 @@ func TestLoad(t *testing.T) {
 			t.Errorf("For(%q): got %v, want the general one", name, got)
 		}
 	}
-	for _, name := range ps.Names() {
+	fires := slices.DeleteFunc(append(bridge.Statuses(), bridge.Incomplete), func(s bridge.Status) bool { return s == bridge.Unknown })
+	for _, name := range statusProfiles {
 		p := ps.Get(name)
 		if p.Method == "" || p.URL == "" || len(p.Headers) == 0 || p.Body == nil || p.Ordering != bridge.Latest || len(p.Key) == 0 || len(p.recognise) == 0 {
 			t.Errorf("%s lacks a part: %+v", name, p)
 		}
-		// Every state that fires has a word.
-		for _, s := range append(bridge.Statuses(), bridge.Incomplete) {
-			if _, ok := p.State(s, false); !ok && s != bridge.Unknown {
+		for _, s := range fires { // every state that fires has a word
+			if _, ok := p.State(s, false); !ok {
 				t.Errorf("%s has no word for %s", name, s)
 			}
 		}
-		if word, _ := p.State(bridge.Incomplete, false); word != "success" {
-			t.Errorf("%s: incomplete is %q, want success", name, word)
+		good, _ := p.State(bridge.Succeeded, false)
+		if word, _ := p.State(bridge.Incomplete, false); word != good {
+			t.Errorf("%s: incomplete is %q, want %q", name, word, good)
+		}
+	}
+	for _, name := range dialects {
+		p := ps.Get(name)
+		if p.Method == "" || p.URL == "" || len(p.Headers) == 0 || p.Ordering != bridge.Every || len(p.Key) == 0 || len(p.Events) == 0 || len(p.Refuse) == 0 || p.recognise != nil {
+			t.Errorf("%s lacks a part: %+v", name, p)
+		}
+		for _, s := range fires { // what the dialect is told of has a word
+			asked := slices.ContainsFunc(bridge.TriggersOf(s), func(t bridge.Trigger) bool { return slices.Contains(p.Events, t) })
+			if _, ok := p.State(s, false); ok != asked {
+				t.Errorf("%s: a word for %s is %t, its events are %v", name, s, ok, p.Events)
+			}
+		}
+	}
+}
+
+// statusProfiles write what a commit shows, dialects send runs on.
+var (
+	statusProfiles = []string{"azure-devops", "bitbucket", "bitbucket-dc", "gerrit", "gitea", "github", "gitlab", "harness-code"}
+	dialects       = []string{"cdevents", "codenow", "sei"}
+)
+
+// TestStateMaps is the table of words, one line for each state of a run.
+func TestStateMaps(t *testing.T) {
+	table := [][]string{ // in the order of statusProfiles
+		{"queued", "pending", "INPROGRESS", "INPROGRESS", "0", "pending", "pending", "pending", "pending"},
+		{"running", "pending", "INPROGRESS", "INPROGRESS", "0", "pending", "pending", "running", "running"},
+		{"waiting", "pending", "INPROGRESS", "INPROGRESS", "0", "pending", "pending", "pending", "pending"},
+		{"succeeded", "succeeded", "SUCCESSFUL", "SUCCESSFUL", "1", "success", "success", "success", "success"},
+		{"incomplete", "succeeded", "SUCCESSFUL", "SUCCESSFUL", "1", "success", "success", "success", "success"},
+		{"warnings", "partiallySucceeded", "SUCCESSFUL", "SUCCESSFUL", "1", "warning", "success", "success", "success"},
+		{"failed", "failed", "FAILED", "FAILED", "-1", "failure", "failure", "failed", "failure"},
+		{"errored", "error", "FAILED", "FAILED", "-1", "error", "error", "failed", "error"},
+		{"timed_out", "error", "FAILED", "FAILED", "-1", "error", "error", "failed", "error"},
+		{"canceled", "error", "STOPPED", "CANCELLED", "-1", "error", "error", "canceled", "error"},
+		{"skipped", "notApplicable", "SUCCESSFUL", "SUCCESSFUL", "0", "success", "success", "success", "success"},
+	}
+	ps := load(t)
+	for _, line := range table {
+		status, warnings := bridge.Status(line[0]), false
+		if line[0] == "warnings" {
+			status, warnings = bridge.Succeeded, true
+		}
+		for i, name := range statusProfiles {
+			if got, _ := ps.Get(name).State(status, warnings); got != line[i+1] {
+				t.Errorf("%s, %s: got %q, want %q", line[0], name, got, line[i+1])
+			}
 		}
 	}
 }
@@ -84,6 +134,18 @@ func TestBase(t *testing.T) {
 		{"gitlab", "https://git.acme.io/api/v4/", "https://git.acme.io/api/v4", ""},
 		{"gitea", "http://127.0.0.1:3000", "http://127.0.0.1:3000/api/v1", ""},
 		{"gitea", "", "", "no public service"},
+		{"bitbucket", "", "https://api.bitbucket.org/2.0", ""},
+		{"bitbucket", "https://bitbucket.org", "https://api.bitbucket.org/2.0", ""},
+		{"bitbucket", "https://api.bitbucket.org/2.0/", "https://api.bitbucket.org/2.0", ""},
+		{"bitbucket-dc", "https://acme.io/bitbucket", "https://acme.io/bitbucket/rest/api/latest", ""},
+		{"bitbucket-dc", "", "", "no public service"},
+		{"azure-devops", "https://dev.azure.com/acme/", "https://dev.azure.com/acme", ""},
+		{"azure-devops", "", "", "no public service"},
+		{"harness-code", "https://app.harness.io", "https://app.harness.io/code/api/v1", ""},
+		{"harness-code", "https://git.acme.io", "https://git.acme.io/api/v1", ""},
+		{"gerrit", "https://review.acme.io", "https://review.acme.io/a", ""},
+		{"codenow", "", "https://api.cloud.codenow.com", ""},
+		{"sei", "https://app.harness.io/gratis/sei/api", "https://app.harness.io/gratis/sei/api", ""},
 		{"github", "api.github.com", "", "https://"},
 		{"github", "ftp://api.github.com", "", "https://"},
 		{"github", "https://user:pw@ghe.acme.io", "", "credential"},
@@ -121,6 +183,16 @@ func TestRecognise(t *testing.T) {
 		{"POST", "https://proxy.acme.io/gh/repos/a/b/statuses/abc", "github", "https://proxy.acme.io/g", ""},
 		{"POST", "https://proxy.acme.io/gh/repos/a/b/statuses/abc", "github", "http://proxy.acme.io/gh", ""},
 		{"POST", "https://proxy.acme.io/gh/repos/a/b/statuses/abc", "", "", ""},
+		{"POST", "https://api.bitbucket.org/2.0/repositories/a/b/commit/abc/statuses/build", "", "", "bitbucket"},
+		{"POST", "https://api.bitbucket.org/2.0/repositories/a/b/commit/abc/comments", "", "", ""},
+		{"POST", "https://acme.io/bb/rest/api/latest/projects/P/repos/b/commits/abc/builds", "", "", "bitbucket-dc"},
+		{"POST", "https://dev.azure.com/acme/shop/_apis/git/repositories/b/commits/abc/statuses?api-version=7.1", "", "", "azure-devops"},
+		{"POST", "https://dev.azure.com/acme/shop/_apis/git/repositories/b/pullRequests/7/statuses", "", "", ""},
+		{"PUT", "https://app.harness.io/code/api/v1/repos/b/checks/commits/abc?accountIdentifier=x", "", "", "harness-code"},
+		{"PUT", "https://git.acme.io/api/v1/repos/a/b/+/checks/commits/abc", "", "", "harness-code"},
+		{"POST", "https://git.acme.io/api/v1/repos/a/b/+/checks/commits/abc", "", "", ""},
+		{"POST", "https://review.acme.io/a/changes/12/revisions/abc/review", "", "", "gerrit"},
+		{"POST", "https://review.acme.io/a/changes/12/revisions/abc/submit", "", "", ""},
 		// The application's provider is asked first.
 		{"POST", "https://x.io/repos/a/b/statuses/abc", "gitea", "https://x.io", "github"},
 		{"POST", "https://x.io/api/v1/repos/a/b/statuses/abc", "github", "https://x.io/api/v1", "github"},
@@ -163,8 +235,12 @@ func TestOrigin(t *testing.T) {
 const valid = `name: x
 method: POST
 url: https://x/
+timeout: 35s
+events: [action.failed]
 states: {queued: pending}
-limits: {description: {max: 1, over: cut}}
+limits: {description: {max: 1, over: cut}, key: {max: 40, over: hash, chars: "-"}, link: {max: 9, over: drop, address: true}}
+parts:
+  - {name: end, states: [failed], body: {a: 1}}
 classify:
   - {name: a, status: [4xx], is: permanent}
 `
@@ -177,8 +253,17 @@ func TestParseRefuses(t *testing.T) {
 		{"name: x", "name: y", `its name is "y"`},
 		{"method:", "methd:", "methd"},
 		{"queued:", "quoted:", `"quoted" is no status`},
-		{"max: 1", "max: 0", "limits"},
+		{"max: 1,", "max: 0,", "limits"},
 		{"over: cut", "over: it", "limits"},
+		{"max: 40", "max: 20", "at least 26"},
+		{"max: 9", "max: 9, count: bytes", "count is utf16"},
+		{"over: drop", "over: cut", "address with over: drop"},
+		{"over: hash", "over: cut", "chars go with"},
+		{"35s", "soon", "timeout"},
+		{"[action.failed]", "[action.faild]", `no event "action.faild"`},
+		{"states: [failed]", "states: [faild]", `"faild" is no status`},
+		{"{name: end,", "{name: '',", "parts[0] needs"},
+		{"parts:", "body: {a: b}\nparts:", "a body or parts"},
 		{"is: permanent", "is: never", "no kind"},
 		{"[4xx]", "[6xx]", `status "6xx"`},
 		{"[4xx]", "[]", "needs a name and a status"},

@@ -19,11 +19,17 @@ func (r *Redactor) JSON(text []byte) (redacted []byte, found int) {
 
 // document walks a JSON text, or one that only begins like JSON.
 func (r *Redactor) document(text string, nested int) (string, int) {
+	found := 0
+	if !json.Valid([]byte(text)) {
+		// A secret may be what makes it none, and must not be taken apart.
+		text, found = r.known(text)
+	}
 	w := &walker{r: r, s: text, nested: nested}
 	for i := 0; i < len(text); {
 		i = w.token(i)
 	}
-	return w.result()
+	text, n := w.result()
+	return text, n + found
 }
 
 // walker goes through a JSON text once, without recursion. It collects edits:
@@ -188,7 +194,7 @@ func (w *walker) value(text string) (string, int) {
 			shown, n := w.r.document(plain, w.nested+1)
 			return enc.EncodeToString([]byte(shown)), n
 		}
-		if begin := strings.TrimLeft(text, " \t\r\n"); strings.HasPrefix(begin, "{") || strings.HasPrefix(begin, "[") {
+		if begin := strings.TrimLeft(text, " \t\r\n"); (strings.HasPrefix(begin, "{") || strings.HasPrefix(begin, "[")) && json.Valid([]byte(text)) {
 			return w.r.document(text, w.nested+1)
 		}
 	}

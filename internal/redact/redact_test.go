@@ -118,6 +118,7 @@ func TestBody(t *testing.T) {
 		Known: masker("known-secret-1", "12345678901"), Names: true,
 		Paths: paths(t, "object_attributes.variables.#.value", "build.parameters", `a\.b.*.c`, "list.#"),
 	}
+	r.Known.Add("[a,{b]: c-hidden:d}")
 	inner := `{"token":"abc","x":"known-secret-1"}`
 	b64 := base64.StdEncoding.EncodeToString([]byte(inner))
 	b64Out := base64.StdEncoding.EncodeToString([]byte(`{"token":"***","x":"***"}`))
@@ -139,6 +140,8 @@ func TestBody(t *testing.T) {
 		{"", `{"s":"pass\u0077ord=abc\nnext <b>"}`, `{"s":"password=***\nnext <b>"}`, 1},
 		{"", `{"payload":` + quote(inner) + `}`, `{"payload":` + quote(`{"token":"***","x":"***"}`) + `}`, 2},
 		{"", `{"data":"` + b64 + `"}`, `{"data":"` + b64Out + `"}`, 2},
+		{"", `{"a":"x","b":"[a,{b]: c-hidden:d}","c":"{\"token\": \"cut","d":"[1,"}`, `{"a":"x","b":"***","c":"{\"token\": \"***","d":"[1,"}`, 2},
+		{"", `[a,{b]: c-hidden:d} `, `*** `, 1},
 		// what is not JSON after all
 		{"", `{"password":"cut of`, `{"password":"***"`, 1},
 		{"", `{"name":"X_TOKEN","value":"abcdefgh"`, `{"name":"X_TOKEN","value":"***"`, 1},

@@ -92,6 +92,27 @@ type Queue struct {
 	// 5, 30 s, 10 min.
 	BreakerFails           int
 	BreakerMin, BreakerMax time.Duration
+	// Limit returns what a provider is known to allow, for a bucket; zero
+	// fields are no limit of their own. Nil is none for all.
+	Limit func(bucket string) Limit
+}
+
+// Limit is what the requests of one bucket are held to, over all replicas. It
+// holds for each partition by itself.
+type Limit struct {
+	PerBucket int           // requests at once; 0 is Queue.PerBucket
+	Every     time.Duration // one request in this time, on the long run; 0 is no rate
+	Burst     int           // requests that may come without a pause; 1
+}
+
+// limit returns the limit of a bucket.
+func (q Queue) limit(bucket string) Limit {
+	var l Limit
+	if q.Limit != nil {
+		l = q.Limit(bucket)
+	}
+	l.PerBucket, l.Burst = cmp.Or(l.PerBucket, q.PerBucket), max(l.Burst, 1)
+	return l
 }
 
 // Every holds the intervals of what runs in the background.

@@ -148,6 +148,7 @@ type Status struct {
 	Next     int64
 	Attempts []string // ids, oldest first
 	Reason   string   // for State, for people
+	Waits    *Wait    // what it waits for; nil when for nothing
 
 	tries []bridge.Attempt // those of Attempts
 }

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 
 	"cibridge/bridge"
@@ -32,6 +34,13 @@ func (k keyspace) partitions() string { return k.meta("partitions") }
 // settings: HASH id -> sealed JSON, one for each kind: source, key,
 // application, hook.
 func (k keyspace) settings(kind string) string { return k.meta(kind) }
+
+// alert: STRING, there while something that people were told of keeps
+// happening; expires when it has not for a while.
+func (k keyspace) alert(what string) string {
+	sum := sha256.Sum256([]byte(what))
+	return k.meta("alert:" + hex.EncodeToString(sum[:12]))
+}
 
 // used: HASH id of an API key -> epoch ms of its last use.
 func (k keyspace) used() string { return k.meta("used") }
@@ -107,7 +116,9 @@ func (k keys) buckets() string { return k.tag + "bkts" }
 func (k keys) due(bucket string) string { return k.tag + "due:" + bucket }
 
 // target: HASH of a bucket: until (parked until), fails, open (breaker open
-// until), wait (for how long it was opened last).
+// until), wait (for how long it was opened last), since (when it was opened
+// first), and with a rate tat (when all
+// requests so far are paid for, ms) and next (when the next one may go).
 func (k keys) target(bucket string) string { return k.tag + "tgt:" + bucket }
 
 // inflight: ZSET of a bucket's leased lanes, score: end of the lease.

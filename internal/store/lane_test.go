@@ -313,7 +313,7 @@ func TestDeadLetters(t *testing.T) {
 		one, two := "att_"+l.Delivery.ID[4:]+"_one", "att_"+l.Delivery.ID[4:]+"_two"
 		settleWith(t, s, l, bridge.Settlement{Verdict: bridge.VerdictRetry, DelayMS: 1, Reason: "500", Attempt: bridge.Attempt{ID: one, At: 1, Status: 500, Method: "POST", URL: l.Delivery.URL, RequestBody: l.Delivery.Body}})
 		settleWith(t, s, nextOf(t, s), bridge.Settlement{Verdict: bridge.VerdictDead, Reason: "422 | No commit\nfound", Attempt: bridge.Attempt{ID: two, At: 2, Status: 422, URL: "https://elsewhere"}})
-		dead, next, err := s.DeadLetters(t.Context(), 10, "")
+		dead, next, err := s.DeadLetters(t.Context(), DeadFilter{})
 		if err != nil || next != "" || len(dead) != 1 || dead[0].State != bridge.DeliveryDead || dead[0].Reason != "422   No commit found" {
 			t.Fatalf("DeadLetters: got %+v, %q, %v", dead, next, err)
 		}
@@ -334,7 +334,7 @@ func TestDeadLetters(t *testing.T) {
 		if err := s.Redeliver(t.Context(), l.Delivery.ID, false); err == nil {
 			t.Errorf("Redeliver of a pending delivery succeeds")
 		}
-		if dead, _, _ := s.DeadLetters(t.Context(), 10, ""); len(dead) != 0 {
+		if dead, _, _ := s.DeadLetters(t.Context(), DeadFilter{}); len(dead) != 0 {
 			t.Errorf("it is still a dead letter")
 		}
 		again := nextOf(t, s)

@@ -14,27 +14,69 @@ import (
 	"cibridge/bridge"
 )
 
+// DeadFilter selects dead letters. Empty fields select all.
+type DeadFilter struct {
+	Hook   string
+	Since  int64  // epoch ms: those that died then or later
+	Until  int64  // epoch ms: and not later than then
+	Limit  int    // 50 by default, at most 500
+	Cursor string // Next of the page before
+}
+
 // DeadLetters returns a page of the deliveries that were given up, the last one
-// first, and the cursor of the next page, "" at the end.
-func (s *Store) DeadLetters(ctx context.Context, limit int, cursor string) ([]Status, string, error) {
+// first, and the cursor of the next page, "" at the end. With a filter by hook
+// a page may be shorter than Limit although there is a next one.
+func (s *Store) DeadLetters(ctx context.Context, f DeadFilter) ([]Status, string, error) {
 	var feeds []feed
 	for _, partition := range s.meta.used() {
 		feeds = append(feeds, feed{s.keyspace.in(partition).dead(), "", partition})
 	}
+	if f.Cursor == "" && f.Until > 0 {
+		f.Cursor = position{ms: f.Until + 1}.cursor()
+	}
 	var all []Status
-	next, err := s.walk(ctx, feeds, cursor, limitOf(limit), func(page []item) ([]bool, error) {
+	next, err := s.walk(ctx, feeds, f.Cursor, limitOf(f.Limit), func(page []item) ([]bool, error) {
+		young := slices.IndexFunc(page, func(it item) bool { return it.ms < f.Since })
+		if young < 0 {
+			young = len(page)
+		}
+		found, err := s.deliveriesAt(ctx, page[:young])
+		if err != nil {
+			return nil, err
+		}
 		kept := make([]bool, len(page))
-		for i, it := range page {
-			found, err := s.deliveries(ctx, it.partition, []string{it.value})
-			if err != nil {
-				return nil, err
+		for i, it := range page[:young] {
+			st, ok := found[it.value]
+			if kept[i] = ok && (f.Hook == "" || st.Delivery.Hook == f.Hook); kept[i] {
+				all = append(all, st)
 			}
-			all = append(all, found...)
-			kept[i] = len(found) > 0
+		}
+		if young < len(page) {
+			return nil, errEnough
 		}
 		return kept, nil
 	})
 	return all, next, err
+}
+
+// deliveriesAt reads the deliveries of a page by their ids; those that are no
+// longer stored are not in the result.
+func (s *Store) deliveriesAt(ctx context.Context, page []item) (map[string]Status, error) {
+	wanted := map[int][]string{}
+	for _, it := range page {
+		wanted[it.partition] = append(wanted[it.partition], it.value)
+	}
+	found := map[string]Status{}
+	for partition, ids := range wanted {
+		list, err := s.deliveries(ctx, partition, ids)
+		if err != nil {
+			return nil, err
+		}
+		for _, st := range list {
+			found[st.Delivery.ID] = st
+		}
+	}
+	return found, nil
 }
 
 // AttemptFilter selects attempts by hook or by delivery, one of them.

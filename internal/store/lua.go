@@ -14,6 +14,7 @@ package store
 //	ls, lm  since and member of the newest delivered entry
 //	lh  hash of the last delivered request, absent when something else may
 //	    have arrived since
+//	p   what the last settled answer said of the resource, for later requests
 //	n:<delivery>  tries of a delivery
 //	x:<delivery>  memo of its last try, while it is tried again
 //
@@ -61,6 +62,12 @@ local function limit(fails, b)
   return b.cap
 end
 
+-- keep lets a key live for at least ttl more: what it holds already may have
+-- to last longer.
+local function keep(key, ttl)
+  if redis.call('PTTL', key) < ttl then redis.call('PEXPIRE', key, int(ttl)) end
+end
+
 -- reckon puts bucket b where its earliest lane can start, and returns when
 -- that is, or -1 when it has none.
 local function reckon(b, n)
@@ -70,8 +77,8 @@ local function reckon(b, n)
     redis.call('ZREM', b.buckets, b.name)
     return -1
   end
-  local t = redis.call('HMGET', b.target, 'until', 'fails', 'open')
-  local at = math.max(tonumber(first[2]), num(t[1]), num(t[3]))
+  local t = redis.call('HMGET', b.target, 'until', 'fails', 'open', 'next')
+  local at = math.max(tonumber(first[2]), num(t[1]), num(t[3]), num(t[4]))
   if redis.call('ZCARD', b.inflight) >= limit(num(t[2]), b) then
     local ends = redis.call('ZRANGE', b.inflight, 0, 0, 'WITHSCORES')
     at = math.max(at, tonumber(ends[2]))

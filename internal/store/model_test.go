@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,18 +19,26 @@ import (
 // way, on a clock that the test moves.
 type world struct {
 	t    *rapid.T
-	s    *Store
+	s    *Store   // the replica whose turn it is
+	all  []*Store // replicas
 	mini *miniredis.Miniredis
 	now  time.Time
 	spot spot
 
-	runs      map[string]int // key of a run -> its last status
+	runs      map[string]int    // key of a run -> its last status
+	planned   []bridge.Delivery // of the last try of a commit: replicas compete
 	committed []bridge.Delivery
 	leases    []held  // not settled yet
 	fence     int64   // of the newest lease
 	late      []write // requests that the target will apply
 	shows     string  // id of the delivery that the target applied last
 	applied   []string
+
+	memos       map[string]string // delivery -> what its last settled try left
+	settled     int
+	dead        map[string]bool // given up at some time
+	redelivered map[string]bool
+	unsure      bool // a confirming re-send was refused for good
 }
 
 // held is a lease whose worker is away, and when its request arrives.
@@ -60,6 +69,7 @@ func (w *world) commit(key string) {
 	if _, err := w.s.Commit(context.Background(), sub); err != nil {
 		w.t.Fatalf("Commit: %v", err)
 	}
+	w.committed = append(w.committed, w.planned...)
 }
 
 func (w *world) advance(d time.Duration) {
@@ -91,6 +101,9 @@ func (w *world) open(arrives time.Duration) *bridge.Lease {
 		w.t.Fatalf("fence %d after %d", l.Fence, w.fence)
 	}
 	w.fence = l.Fence
+	if id := l.Delivery.ID; l.Memo != w.memos[id] {
+		w.t.Fatalf("%s has the memo %q, want %q", l.Delivery.Body, l.Memo, w.memos[id])
+	}
 	for _, other := range w.leases {
 		if other.UntilMS > w.now.UnixMilli() {
 			w.t.Fatalf("two leases of one lane at a time")
@@ -104,6 +117,10 @@ func (w *world) open(arrives time.Duration) *bridge.Lease {
 }
 
 func (w *world) settle(l *bridge.Lease, st bridge.Settlement) {
+	if st.Verdict == bridge.VerdictRetry {
+		w.settled++
+		st.Memo = fmt.Sprint("try ", w.settled)
+	}
 	applied, err := w.s.Settle(context.Background(), *l, st)
 	if err != nil {
 		w.t.Fatalf("Settle: %v", err)
@@ -111,6 +128,39 @@ func (w *world) settle(l *bridge.Lease, st bridge.Settlement) {
 	if l.Fence < w.fence && applied {
 		w.t.Fatalf("the settle of fence %d was applied although %d was given out", l.Fence, w.fence)
 	}
+	if applied && st.Memo != "" {
+		w.memos[l.Delivery.ID] = st.Memo
+	}
+	if applied && st.Verdict == bridge.VerdictDead {
+		w.unsure = w.unsure || l.Confirming
+		if !l.Confirming {
+			w.dead[l.Delivery.ID] = true
+		}
+	}
+}
+
+// redeliver asks for a delivery again: a state older than what was delivered,
+// or than what waits, must be refused.
+func (w *world) redeliver(d bridge.Delivery) {
+	lane, err := w.s.rdb.HMGet(context.Background(), w.s.keyspace.in(w.spot.partition).lane(w.spot.lane), "ls", "lm").Result()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	err = w.s.Redeliver(context.Background(), d.ID, false)
+	var known *bridge.Error
+	if err != nil && (!errors.As(err, &known) || known.Code != bridge.CodeConflict) {
+		w.t.Fatalf("Redeliver: %v", err)
+	}
+	if err != nil {
+		return
+	}
+	if shown, _ := lane[1].(string); shown != "" && d.Ordering == bridge.Latest {
+		if last := deliveryOf(w.spot.partition, shown); w.order(d.ID) < w.order(last) {
+			w.t.Fatalf("%s was taken again although %s is newer and was delivered", d.Body, last)
+		}
+	}
+	delete(w.memos, d.ID)
+	w.redelivered[d.ID] = true
 }
 
 // drain lets everything succeed until nothing is left.
@@ -137,9 +187,40 @@ func (w *world) order(id string) string {
 	return ""
 }
 
-// endsNewest checks that the target shows the newest state.
+// gaveUp reports whether a state, or one that may have taken its place, was
+// given up: it does not count as shown then, even if it arrived.
+func (w *world) gaveUp(id string) bool {
+	for dead := range w.dead {
+		if w.order(dead) >= w.order(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// endsNewest checks that the target shows the newest state. If that was given
+// up, it shows none that is older than the newest which was delivered.
 func endsNewest(w *world) {
-	newest := slices.MaxFunc(w.committed, func(a, b bridge.Delivery) int { return strings.Compare(w.order(a.ID), w.order(b.ID)) })
+	var reached []bridge.Delivery
+	for _, d := range w.committed {
+		if st, err := w.s.Delivery(context.Background(), d.ID); err == nil && st.State == bridge.DeliveryDelivered {
+			reached = append(reached, d)
+		}
+	}
+	if len(reached) == 0 {
+		if len(w.dead) == 0 {
+			w.t.Fatalf("nothing was delivered and nothing was given up")
+		}
+		return
+	}
+	byOrder := func(a, b bridge.Delivery) int { return strings.Compare(w.order(a.ID), w.order(b.ID)) }
+	newest := slices.MaxFunc(reached, byOrder)
+	if len(w.dead) > 0 && w.order(w.shows) > w.order(newest.ID) {
+		return // its answer was lost; it, or what took its place, was refused then
+	}
+	if last := slices.MaxFunc(w.committed, byOrder); len(w.dead) == 0 && len(w.redelivered) == 0 && newest.ID != last.ID {
+		w.t.Fatalf("%s is the newest state and was not delivered", last.Body)
+	}
 	if w.shows != newest.ID {
 		w.t.Fatalf("the target shows %s, want the newest state %s; it applied %v", w.shows, newest.ID, w.applied)
 	}
@@ -152,7 +233,8 @@ func TestLaneModel(t *testing.T) {
 	testLane(t, bridge.Latest, 55*time.Millisecond, func(w *world) {
 		endsNewest(w)
 		for i := 1; i < len(w.applied); i++ {
-			if w.order(w.applied[i]) < w.order(w.applied[i-1]) {
+			before, after := w.applied[i-1], w.applied[i]
+			if w.order(after) < w.order(before) && !w.gaveUp(before) && !w.redelivered[after] {
 				w.t.Fatalf("a stale state was applied: %v", w.applied)
 			}
 		}
@@ -163,7 +245,11 @@ func TestLaneModel(t *testing.T) {
 // confirming re-send: the target may show an older state for a while, and ends
 // with the newest one.
 func TestLaneModelVeryLate(t *testing.T) {
-	testLane(t, bridge.Latest, 110*time.Millisecond, endsNewest)
+	testLane(t, bridge.Latest, 110*time.Millisecond, func(w *world) {
+		if !w.unsure {
+			endsNewest(w)
+		}
+	})
 }
 
 // TestEveryLaneModel: with ordering every each delivery arrives, the first time
@@ -179,6 +265,9 @@ func TestEveryLaneModel(t *testing.T) {
 		last := map[string]int{}
 		for _, d := range w.committed {
 			at, arrived := first[d.ID]
+			if w.dead[d.ID] || w.redelivered[d.ID] {
+				continue
+			}
 			if !arrived {
 				w.t.Fatalf("%s never arrived", d.Body)
 			}
@@ -205,23 +294,25 @@ func testLane(t *testing.T, ordering bridge.Ordering, late time.Duration, check 
 	mini := miniredis.RunT(t)
 	b := &backend{t: t, mini: mini, ring: newRing(t)}
 	var w *world
-	s := b.open(func(c *Config) {
+	change := func(c *Config) {
 		c.Every = Every{Meta: time.Hour, Sweep: time.Hour, Janitor: time.Hour, Durability: time.Hour}
 		c.Queue.BreakerFails = 1 << 20
 		c.Planner = plan(func(run *bridge.Run, f *bridge.Firing) []bridge.Delivery {
-			if f == nil {
+			if w.planned = nil; f == nil {
 				return nil
 			}
 			d := deliveryFor(run, *f, w.spot.lane, ordering)
-			w.committed = append(w.committed, d)
+			w.planned = []bridge.Delivery{d}
 			return []bridge.Delivery{d}
 		})
-	})
+	}
+	s := b.open(change)
+	all := []*Store{s, b.open(change)}
 	lanes := 0
 	now := time.Now()
 	rapid.Check(t, func(t *rapid.T) {
 		lanes++
-		w = &world{t: t, s: s, mini: mini, now: now, spot: spot{s.PartitionOf(""), "https://api.example", fmt.Sprintf("%s-%d", ordering, lanes)}, runs: map[string]int{}}
+		w = &world{t: t, s: s, all: all, memos: map[string]string{}, dead: map[string]bool{}, redelivered: map[string]bool{}, mini: mini, now: now, spot: spot{s.PartitionOf(""), "https://api.example", fmt.Sprintf("%s-%d", ordering, lanes)}, runs: map[string]int{}}
 		defer func() { now = w.now.Add(time.Hour) }()
 		w.advance(time.Hour)
 		t.Repeat(map[string]func(*rapid.T){
@@ -255,7 +346,17 @@ func testLane(t *testing.T, ordering bridge.Ordering, late time.Duration, check 
 					w.settle(l.Lease, bridge.Settlement{Verdict: bridge.VerdictRetry, Ambiguous: true, DelayMS: 1, Attempt: bridge.Attempt{At: 1}})
 				}
 			},
-			"": func(*rapid.T) {},
+			"given up": func(t *rapid.T) {
+				if l := w.open(-1); l != nil {
+					w.settle(l, bridge.Settlement{Verdict: bridge.VerdictDead, Attempt: bridge.Attempt{At: 1, Status: 422}})
+				}
+			},
+			"redeliver": func(t *rapid.T) {
+				if len(w.committed) > 0 {
+					w.redeliver(rapid.SampledFrom(w.committed).Draw(t, "delivery"))
+				}
+			},
+			"": func(t *rapid.T) { w.s = w.all[rapid.IntRange(0, 1).Draw(t, "replica")] }, // that goes next
 		})
 		w.drain()
 		for _, d := range w.committed {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -22,12 +23,13 @@ import (
 // The answer is {kind, when the bucket is due again, the time, number of
 // superseded members, those members…} and for the kind "lease" also {fence,
 // member, end of the lease, tries before this one, confirming, hash of the
-// last delivered request, memo of the try before}.
+// last delivered request, memo of the try before, what the lane captured}.
 var openScript = newScript("open", `
 local b = {name = ARGV[1], buckets = KEYS[1], due = KEYS[2], target = KEYS[3], inflight = KEYS[4],
   cap = tonumber(ARGV[3]), threshold = tonumber(ARGV[4])}
 local queue, lane, outbox, name = KEYS[5], KEYS[6], KEYS[7], ARGV[2]
 local timeout, grace, quarantine, ttl = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local every, burst = tonumber(ARGV[9]), tonumber(ARGV[10])
 local n = now()
 local gone = {}
 
@@ -40,12 +42,12 @@ end
 
 local at = redis.call('ZSCORE', b.due, name)
 if not at or tonumber(at) > n then return answer('early') end
-local t = redis.call('HMGET', b.target, 'until', 'fails', 'open')
-if num(t[1]) > n or num(t[3]) > n then return answer('closed') end
+local t = redis.call('HMGET', b.target, 'until', 'fails', 'open', 'tat', 'next')
+if num(t[1]) > n or num(t[3]) > n or num(t[5]) > n then return answer('closed') end
 redis.call('ZREMRANGEBYSCORE', b.inflight, '-inf', int(n))
 if redis.call('ZCARD', b.inflight) >= limit(num(t[2]), b) then return answer('busy') end
 
-local l = redis.call('HMGET', lane, 'b', 'o', 'u', 'h', 'a', 'c', 'ls', 'lm', 'lh')
+local l = redis.call('HMGET', lane, 'b', 'o', 'u', 'h', 'a', 'c', 'ls', 'lm', 'lh', 'p')
 local bucket, open, ends, rest, ambiguous, confirm = l[1], l[2], num(l[3]), num(l[4]), l[5], l[6]
 local last_since, last_member, last_hash = num(l[7]), l[8] or '', l[9]
 if bucket and bucket ~= short(b.name) then
@@ -103,19 +105,26 @@ redis.call('HSET', lane, 'o', '1', 'm', member, 'u', int(n + lease))
 redis.call('HDEL', lane, 'h')
 redis.call('ZADD', b.due, int(n + lease), name)
 redis.call('ZADD', b.inflight, int(n + lease), name)
+if every > 0 then
+  local tat = math.max(num(t[4]), n) + every
+  redis.call('HSET', b.target, 'tat', string.format('%.3f', tat), 'next', int(math.ceil(tat - (burst - 1) * every)))
+  keep(b.target, tat - n + every)
+end
 local shows = ''
 if last_hash and ambiguous ~= '1' then shows = last_hash end
 local memo = tries > 0 and redis.call('HGET', lane, 'x:' .. delivery(member)) or ''
-return answer('lease', int(fence), member, int(n + lease), int(tries), member == confirm and '1' or '0', shows, memo)
+return answer('lease', int(fence), member, int(n + lease), int(tries), member == confirm and '1' or '0', shows, memo, l[10] or '')
 `)
 
 // open leases the entry of a lane, or returns nil when there is nothing to
 // send from it now.
 func (s *Store) open(ctx context.Context, sp spot) (*bridge.Lease, error) {
 	k, cfg := s.keyspace.in(sp.partition), s.cfg.Queue
+	limit := cfg.limit(sp.bucket)
 	reply, err := s.eval(ctx, openScript,
 		[]string{k.buckets(), k.due(sp.bucket), k.target(sp.bucket), k.inflight(sp.bucket), k.queue(sp.lane), k.lane(sp.lane), k.superseded()},
-		sp.bucket, sp.lane, cfg.PerBucket, cfg.BreakerFails, ms(cfg.Timeout), ms(cfg.Grace), ms(cfg.Quarantine), ms(s.cfg.Retention.Attempts))
+		sp.bucket, sp.lane, limit.PerBucket, cfg.BreakerFails, ms(cfg.Timeout), ms(cfg.Grace), ms(cfg.Quarantine), ms(s.cfg.Retention.Attempts),
+		float64(limit.Every)/float64(time.Millisecond), limit.Burst)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +156,7 @@ func (s *Store) open(ctx context.Context, sp spot) (*bridge.Lease, error) {
 // lease adds the delivery to what was opened.
 func (s *Store) lease(ctx context.Context, sp spot, o opened) (*bridge.Lease, error) {
 	l := bridge.Lease{
-		Partition: sp.partition, Member: o.member, Fence: o.fence, Tries: o.tries, Confirming: o.confirming, UntilMS: o.until, Memo: o.memo,
+		Partition: sp.partition, Member: o.member, Fence: o.fence, Tries: o.tries, Confirming: o.confirming, UntilMS: o.until, Memo: o.memo, Captured: o.captured,
 	}
 	id := deliveryOf(sp.partition, o.member)
 	p, err := s.rendering(ctx, s.keyspace.in(sp.partition), id)
@@ -157,7 +166,7 @@ func (s *Store) lease(ctx context.Context, sp spot, o opened) (*bridge.Lease, er
 		s.cfg.Log.Error("a queued delivery cannot be read", "delivery", id, "error", err)
 		l.Delivery = bridge.Delivery{ID: id, Lane: sp.lane, Bucket: sp.bucket}
 		if isGone(err) {
-			_, err = s.Settle(ctx, l, bridge.Settlement{Verdict: bridge.VerdictDead, Reason: err.Error()})
+			_, err = s.Settle(ctx, l, bridge.Settlement{Verdict: bridge.VerdictDead, Reason: err.Error(), Captured: l.Captured})
 			return nil, err
 		}
 		s.queue.sent(sp.key(), -1)

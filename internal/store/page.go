@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -135,8 +136,11 @@ func (s *Store) fetch(ctx context.Context, feeds []feed, from position, n int) (
 	return pages, nil
 }
 
-// walk pages through feeds until keep has taken limit elements. It returns the
-// cursor of the next page, "" at the end. It looks at no more than maxWalk
+// errEnough ends a walk: what comes next is too old.
+var errEnough = errors.New("enough")
+
+// walk pages through feeds until keep has taken limit elements, or answers
+// errEnough. It returns the cursor of the next page, "" at the end. It looks at no more than maxWalk
 // elements, so that a page may be short although there is a next one.
 func (s *Store) walk(ctx context.Context, feeds []feed, cursor string, limit int, keep func([]item) ([]bool, error)) (string, error) {
 	before, err := parseCursor(cursor)
@@ -157,6 +161,9 @@ func (s *Store) walk(ctx context.Context, feeds []feed, cursor string, limit int
 		// Only as many as fit, so that none is read and then left out.
 		page = page[:min(len(page), limit-taken)]
 		kept, err := keep(page)
+		if errors.Is(err, errEnough) {
+			return "", nil
+		}
 		if err != nil {
 			return "", err
 		}

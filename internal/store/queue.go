@@ -151,7 +151,7 @@ func (q *queue) pop() (spot, bool) {
 		sp := q.ready[0]
 		q.ready = q.ready[1:]
 		delete(q.known, sp)
-		if q.sending[sp.key()] < q.s.cfg.Queue.PerBucket {
+		if q.sending[sp.key()] < q.s.cfg.Queue.limit(sp.bucket).PerBucket {
 			return sp, true
 		}
 		q.hold(sp)
@@ -341,8 +341,9 @@ return reply
 
 func (q *queue) pick(ctx context.Context, partition int, bucket string) error {
 	k, cfg := q.s.keyspace.in(partition), q.s.cfg.Queue
+	places := cfg.limit(bucket).PerBucket
 	reply, err := q.s.eval(ctx, pickScript, []string{k.buckets(), k.due(bucket), k.target(bucket), k.inflight(bucket)},
-		bucket, cfg.PerBucket, cfg.BreakerFails, 2*cfg.PerBucket)
+		bucket, places, cfg.BreakerFails, 2*places)
 	if err != nil {
 		return err
 	}
@@ -384,6 +385,7 @@ type opened struct {
 	confirming bool
 	lastHash   string // "" when unknown what the target shows
 	memo       string
+	captured   string
 }
 
 func parseOpened(reply []any) (opened, error) {
@@ -402,7 +404,7 @@ func parseOpened(reply []any) (opened, error) {
 		o.member = str(reply, at+1)
 		o.until, _ = strconv.ParseInt(str(reply, at+2), 10, 64)
 		o.tries, _ = strconv.Atoi(str(reply, at+3))
-		o.confirming, o.lastHash, o.memo = str(reply, at+4) == "1", str(reply, at+5), str(reply, at+6)
+		o.confirming, o.lastHash, o.memo, o.captured = str(reply, at+4) == "1", str(reply, at+5), str(reply, at+6), str(reply, at+7)
 	}
 	return o, nil
 }

@@ -24,6 +24,7 @@ local failed, answered, hash, reason = ARGV[12] == '1', ARGV[13] == '1', ARGV[14
 local attempt_id, attempt, max_attempts = ARGV[16], ARGV[17], ARGV[18]
 local ttl, ttl_dead, quarantine, confirm = tonumber(ARGV[19]), ARGV[20], tonumber(ARGV[21]), tonumber(ARGV[22])
 local open_min, open_max, max_record, memo = tonumber(ARGV[23]), tonumber(ARGV[24]), tonumber(ARGV[25]), ARGV[26]
+local captured = ARGV[27]
 local n = now()
 
 local l = redis.call('HMGET', lane, 'f', 'o', 'b', 'a', 'c', 'h', 'ls', 'lm', 'm')
@@ -41,7 +42,7 @@ redis.call('ZREM', b.inflight, name)
 if park > 0 then
   local t = num(redis.call('HGET', b.target, 'until'))
   redis.call('HSET', b.target, 'until', int(math.max(t, n + park)))
-  redis.call('PEXPIRE', b.target, int(park + 2 * open_max))
+  keep(b.target, park + 2 * open_max)
 end
 if failed then
   local t = redis.call('HMGET', b.target, 'open', 'wait')
@@ -51,14 +52,16 @@ if failed then
       local wait = open_min
       if fails > b.threshold then wait = math.min(math.max(num(t[2]) * 2, open_min), open_max) end
       redis.call('HSET', b.target, 'open', int(n + wait), 'wait', int(wait))
+      redis.call('HSETNX', b.target, 'since', int(n))
     end
-    redis.call('PEXPIRE', b.target, int(park + 2 * open_max))
+    keep(b.target, 2 * open_max)
   end
 elseif answered then
-  redis.call('HDEL', b.target, 'fails', 'open', 'wait')
+  redis.call('HDEL', b.target, 'fails', 'open', 'wait', 'since')
 end
 
 -- the lane
+if captured ~= '' then redis.call('HSET', lane, 'p', captured) else redis.call('HDEL', lane, 'p') end
 if ambiguous then
   rest = n + quarantine
   redis.call('HSET', lane, 'a', '1', 'h', int(rest))
@@ -148,11 +151,11 @@ func (s *Store) Settle(ctx context.Context, l bridge.Lease, st bridge.Settlement
 			k.buckets(), k.due(d.Bucket), k.target(d.Bucket), k.inflight(d.Bucket), k.queue(d.Lane), k.lane(d.Lane),
 			k.delivery(d.ID), k.dead(), k.attempts(d.Hook),
 		},
-		d.Bucket, d.Lane, q.PerBucket, q.BreakerFails, l.Fence, l.Member, d.ID,
+		d.Bucket, d.Lane, q.limit(d.Bucket).PerBucket, q.BreakerFails, l.Fence, l.Member, d.ID,
 		string(st.Verdict), max(st.DelayMS, 0), flag(st.Ambiguous), max(st.ParkMS, 0),
 		flag(st.TargetFailed), flag(st.Attempt.Status > 0), requestHash(d), oneLine(st.Reason),
 		attemptID, segment, keep.MaxAttempts, ms(keep.Attempts), ms(keep.Dead), ms(q.Quarantine), ms(q.Confirm),
-		ms(q.BreakerMin), ms(q.BreakerMax), maxDeliveryRecord, st.Memo)
+		ms(q.BreakerMin), ms(q.BreakerMax), maxDeliveryRecord, st.Memo, st.Captured)
 	if err != nil {
 		return false, err
 	}
@@ -205,7 +208,7 @@ func (s *Store) Release(ctx context.Context, l bridge.Lease) error {
 	s.queue.sent(bucketOf(l), -1)
 	_, err := s.eval(ctx, releaseScript,
 		[]string{k.buckets(), k.due(d.Bucket), k.target(d.Bucket), k.inflight(d.Bucket), k.lane(d.Lane)},
-		d.Bucket, d.Lane, s.cfg.Queue.PerBucket, s.cfg.Queue.BreakerFails, l.Fence, l.Member, s.keyspace.channel(), s.message(l.Partition))
+		d.Bucket, d.Lane, s.cfg.Queue.limit(d.Bucket).PerBucket, s.cfg.Queue.BreakerFails, l.Fence, l.Member, s.keyspace.channel(), s.message(l.Partition))
 	s.queue.look(l.Partition, time.Time{})
 	return err
 }

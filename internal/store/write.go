@@ -144,7 +144,7 @@ func (w *writes) plan(k keys, p planned, record []byte, q Queue) {
 	for _, name := range []string{k.queue(d.Lane), k.lane(d.Lane), k.due(d.Bucket), k.target(d.Bucket), k.inflight(d.Bucket)} {
 		w.key(name)
 	}
-	w.more = append(w.more, "PLAN", at, 7, d.Bucket, d.Lane, entry(d), d.Since, record, q.PerBucket, q.BreakerFails)
+	w.more = append(w.more, "PLAN", at, 7, d.Bucket, d.Lane, entry(d), d.Since, record, q.limit(d.Bucket).PerBucket, q.BreakerFails)
 	w.count++
 	w.deliveries = append(w.deliveries, p)
 }

@@ -171,6 +171,19 @@ func compileNode(v any, path string, depth int, problems *diag.Problems) node {
 // Text reports whether b is text and not JSON.
 func (b *Body) Text() bool { return b.text }
 
+// Unescaped lists the placeholders of a text body that do not end in
+// urlquery(): in a form, what they fill in could add fields. It is nil for a
+// JSON body, where nothing can.
+func (b *Body) Unescaped() []string {
+	var out []string
+	for _, p := range b.root.pieces {
+		if b.text && !p.literal() && !escapedAlready.MatchString(p.source) {
+			out = append(out, p.source)
+		}
+	}
+	return out
+}
+
 // Reads lists the names that b reads.
 func (b *Body) Reads() []string { return b.root.reads(nil) }
 

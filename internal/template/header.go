@@ -58,7 +58,11 @@ func token(s string) bool {
 
 // CompileHeaderValue compiles the value of the header name, which
 // [HeaderNameFault] has nothing against. It may have the access token of the
-// application's source provider alone in a placeholder.
+// application's source provider alone in a placeholder, as it is or
+//
+//	… | basic()          the credentials of Basic: base64 of user:password, the
+//	                     user being empty for a token without a colon
+//	… | authorization()  "Basic …" for user:password, "Bearer …" for any other
 func CompileHeaderValue(name, value string) (*Header, diag.Problems) {
 	if len(value) > MaxHeaderValue {
 		return nil, diag.Problems{{Line: 1, Col: 1, Code: CodeSize, Severity: diag.SeverityError,
@@ -87,6 +91,14 @@ func valueFault(s string) string {
 	return ""
 }
 
+// Literal returns the name of h and what is written out of its value.
+func (h *Header) Literal() (name, value string) {
+	for _, p := range h.pieces {
+		value += p.text
+	}
+	return h.name, value
+}
+
 // Reads lists the names that h reads.
 func (h *Header) Reads() []string { return reads(h.pieces) }
 
@@ -100,7 +112,8 @@ func (h *Header) Secret() bool {
 	return false
 }
 
-// Render fills h. ref stands for the access token. With missing values the
+// Render fills h. ref stands for the access token; the form in which it is sent
+// is appended to it, "<ref>:basic". With missing values the
 // header is empty. The error says, for people, which value cannot be in a
 // header.
 func (h *Header) Render(env Env, ref string) (out bridge.Header, missing []string, err error) {
@@ -116,7 +129,11 @@ func (h *Header) Render(env Env, ref string) (out bridge.Header, missing []strin
 		switch {
 		case p.secret:
 			flush()
-			out.Parts = append(out.Parts, bridge.Part{Ref: ref})
+			part := bridge.Part{Ref: ref}
+			if p.form != "" && ref != "" {
+				part.Ref += ":" + p.form
+			}
+			out.Parts = append(out.Parts, part)
 			continue
 		case p.literal():
 			b.WriteString(p.text)

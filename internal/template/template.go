@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -66,6 +67,7 @@ type piece struct {
 	col    int    // where the source begins in the template, in characters from 1
 	line   int
 	secret bool
+	form   string // in which the secret is sent, "" as it is
 }
 
 func (p piece) literal() bool { return p.expr == nil && !p.secret }
@@ -160,12 +162,12 @@ func placeholder(inner string, in place, line, col int) (piece, diag.Problems) {
 		return fail(CodePlaceholder, "there is nothing between {{ and }}", "name a value, {{ run.commit.sha }}")
 	}
 	if mentionsSecret(source) {
-		p.secret = source == secretName
+		p.form, p.secret = secretForm(source)
 		switch {
 		case !in.secrets:
 			return fail(CodeSecret, secretName+" may only be used in the value of a header", "send the token in a header: Authorization: Bearer {{ "+secretName+" }}")
 		case !p.secret:
-			return fail(CodeSecret, secretName+" must stand alone in its placeholder", "write {{ "+secretName+" }}: the token is put in when the request is sent, and no expression sees it")
+			return fail(CodeSecret, secretName+" must stand alone in its placeholder", "write {{ "+secretName+" }}, with | basic() or | authorization() behind it at the most: the token is put in when the request is sent, and no expression sees it")
 		}
 		return p, nil
 	}
@@ -179,6 +181,25 @@ func placeholder(inner string, in place, line, col int) (piece, diag.Problems) {
 	}
 	p.expr = expr
 	return p, nil
+}
+
+// secretForms are what may be done to the secret when it is sent, by package
+// dispatch: no expression sees it.
+var secretForms = []string{"", "basic", "authorization"}
+
+var secretPipe = regexp.MustCompile(`^\s*\|\s*([a-z]+)\s*\(\s*\)$`)
+
+// secretForm reads "<secretName>" and "<secretName> | form()".
+func secretForm(source string) (form string, ok bool) {
+	rest, ok := strings.CutPrefix(source, secretName)
+	if rest == "" || !ok {
+		return "", ok
+	}
+	m := secretPipe.FindStringSubmatch(rest)
+	if m == nil || !slices.Contains(secretForms, m[1]) {
+		return "", false
+	}
+	return m[1], true
 }
 
 var tokenMember = regexp.MustCompile(`\bsource_provider\s*\??\.\s*access_token\b`)

@@ -608,3 +608,31 @@ func TestBodyProblems(t *testing.T) {
 		}
 	}
 }
+
+func TestFormsOfTheSecret(t *testing.T) {
+	e := env(t, fields())
+	tests := []struct{ value, ref string }{
+		{"{{ application.source_provider.access_token }}", "r"},
+		{"{{ application.source_provider.access_token | basic() }}", "r:basic"},
+		{"{{application.source_provider.access_token|authorization()}}", "r:authorization"},
+	}
+	for _, tt := range tests {
+		h, ps := CompileHeaderValue("X-A", "a "+tt.value)
+		if err := ps.Err(); err != nil {
+			t.Errorf("%s: %v", tt.value, err)
+			continue
+		}
+		got, _, err := h.Render(e, "r")
+		if want := (bridge.Header{Name: "X-A", Parts: []bridge.Part{{Text: "a "}, {Ref: tt.ref}}}); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, %v, want %+v", tt.value, got, err, want)
+		}
+		if got, _, _ := h.Render(e, ""); got.Parts[1].Ref != "" {
+			t.Errorf("%s without an application: %+v", tt.value, got)
+		}
+	}
+	for _, filter := range []string{" | sha1()", " | basic(1)", " | basic() | lower()", " | basic", ".x", " + run.url", " | omit()"} {
+		if _, ps := CompileHeaderValue("X-A", "{{ application.source_provider.access_token"+filter+" }}"); len(ps) != 1 || ps[0].Code != CodeSecret {
+			t.Errorf("%s: got %+v, want %s", filter, ps, CodeSecret)
+		}
+	}
+}

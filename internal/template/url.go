@@ -377,7 +377,10 @@ func confirm(text, origin string) (*url.URL, error) {
 	}
 	want, err := url.Parse(origin)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no URL", cut(origin))
+		return nil, errors.New("the address that the URL begins with is no URL") // it may hold a credential
+	}
+	if want.RawQuery != "" || want.ForceQuery || want.Fragment != "" || want.User != nil {
+		return nil, errors.New("the address that the URL begins with has a query, a fragment or a credential")
 	}
 	got, err := url.Parse(text)
 	if err != nil || got.Scheme != want.Scheme || got.Host != want.Host || got.User != nil || got.Fragment != "" || got.Opaque != "" {

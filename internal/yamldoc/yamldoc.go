@@ -29,6 +29,11 @@ const (
 	CodeDocuments = "E114" // more than one document, or none
 	CodeTag       = "E115" // a custom tag
 	CodeSize      = "E116" // too large, or too deep
+
+	// The traps of YAML, with those that package mapping finds.
+	CodeSplit = "E221" // an expression that YAML took apart inside { } or [ ]
+	CodeStart = "E224" // a value that YAML read as something else
+	CodeColon = "E225" // a value that YAML cut at ": "
 )
 
 // MaxSize is the largest file that is read, in bytes; maxDepth the deepest
@@ -98,7 +103,7 @@ func Parse(file string, data []byte) (*Node, diag.Problems) {
 		return nil, diag.Problems{p.syntax(err)}
 	}
 	if root == nil || len(root.Content) == 0 {
-		return nil, diag.Problems{{File: file, Line: 1, Col: 1, Code: CodeDocuments, Severity: diag.SeverityError, Message: "the file has nothing in it"}}
+		return nil, diag.Problems{{File: file, Line: 1, Col: 1, Code: CodeDocuments, Severity: diag.SeverityError, Message: "the file has nothing in it", Help: "a mapping begins with version: 1 and name: …; cibridge help lint shows how to check one"}}
 	}
 	n := p.node(root.Content[0], "", 0)
 	if len(p.problems) > 0 {
@@ -152,7 +157,7 @@ func (p *parser) node(y *yaml.Node, path string, depth int) *Node {
 	n := &Node{File: p.file, Line: y.Line, Col: y.Column, Width: width(y), Path: path, src: p.lines, raw: y,
 		Flow: y.Style&yaml.FlowStyle != 0, Comment: y.LineComment}
 	if depth > maxDepth {
-		p.problem(y, path, CodeSize, "", "nested more than %d levels deep", maxDepth)
+		p.problem(y, path, CodeSize, "", "this is nested more than %d levels deep", maxDepth)
 		return n
 	}
 	if y.Anchor != "" {
@@ -195,11 +200,7 @@ func (p *parser) pairs(n *Node, y *yaml.Node, path string, depth int) {
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		k, v := y.Content[i], y.Content[i+1]
 		if k.Kind == yaml.AliasNode || k.Kind != yaml.ScalarNode {
-			help := ""
-			if n.Flow || k.Style&yaml.FlowStyle != 0 {
-				help = "quote text that holds { } or [ ]"
-			}
-			p.problem(k, path, CodeKey, help, "a key must be plain text, this one is %s", shape(k))
+			p.problem(k, path, CodeKey, "", "a key must be plain text, this one is %s", shape(k))
 			continue
 		}
 		if k.ShortTag() == "!!merge" {
@@ -213,7 +214,7 @@ func (p *parser) pairs(n *Node, y *yaml.Node, path string, depth int) {
 		key := p.node(k, at, depth+1)
 		value := p.node(v, at, depth+1)
 		if old, dup := first[k.Value]; dup {
-			p.problem(k, at, CodeDuplicate, "", "%q is already set in line %d", k.Value, old.Line)
+			p.problem(k, at, CodeDuplicate, "delete one of them; YAML would keep one in silence", "%q is already set in line %d", k.Value, old.Line)
 			continue
 		}
 		first[k.Value] = k
