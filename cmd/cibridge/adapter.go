@@ -60,6 +60,12 @@ func (a adapter) Event(ctx context.Context, id string) (api.Entry, error) {
 	return entryOf(e), err
 }
 
+// Raw implements [api.Ledger].
+func (a adapter) Raw(ctx context.Context, id string) (bridge.Request, error) {
+	e, err := a.Store.Request(ctx, id)
+	return e.Request, err
+}
+
 // Events implements [api.Ledger].
 func (a adapter) Events(ctx context.Context, f api.EventFilter) ([]api.Entry, string, error) {
 	var found []store.Entry

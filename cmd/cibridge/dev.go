@@ -64,6 +64,7 @@ func dev(cmd *cobra.Command, cfg *config.Config) error {
 		cfg.Redis.Durability = "relaxed"
 	}
 	cfg.EgressAllow = append(cfg.EgressAllow, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
+	cfg.AdminListen = "" // one address, which the other commands find
 	creds, err := devCredentials(cfg)
 	if err != nil {
 		return failed(exitConfig, err)

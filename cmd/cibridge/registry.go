@@ -16,6 +16,7 @@ import (
 	"cibridge/internal/diag"
 	"cibridge/internal/hook"
 	"cibridge/internal/provider"
+	"cibridge/internal/redact"
 	"cibridge/internal/store"
 )
 
@@ -26,6 +27,7 @@ type fixed struct {
 	applications []bridge.Application
 	hooks        []bridge.Hook
 	files        map[string]string // id -> file
+	secrets      []bridge.Secret   // of the configuration, besides theirs
 }
 
 // seedSources exist from the start: the formats whose senders know their route
@@ -44,6 +46,7 @@ type registry struct {
 	hooks        atomic.Pointer[hook.Set]
 	warned       atomic.Pointer[[]hook.Warning] // those of the settings before
 	snapshot     atomic.Pointer[api.Snapshot]
+	secrets      atomic.Pointer[redact.Masker]
 
 	mu     sync.Mutex
 	fixed  fixed
@@ -113,6 +116,7 @@ func (r *registry) join() {
 	r.report(problems)
 	r.warn(next.Hooks)
 	r.hooks.Store(set)
+	r.secrets.Store(knownSecrets(r.fixed.secrets, next))
 	r.snapshot.Store(next)
 }
 
@@ -168,6 +172,17 @@ func (r *registry) resolve(_ context.Context, ref string) (bridge.Secret, error)
 		}
 	}
 	return "", fmt.Errorf("%s is not there: the application was deleted, or has no access token", ref)
+}
+
+// permit refuses to send the access token of an application anywhere but to
+// the host that the application has now.
+func (r *registry) permit(ref, url string) error {
+	for _, a := range r.Snapshot().Applications {
+		if ref == hook.TokenRef(a.ID) {
+			return hook.MayReceive(a, url, r.profiles)
+		}
+	}
+	return nil // resolve says that it is gone
 }
 
 // sign returns the signature of a body with the secret of a hook.

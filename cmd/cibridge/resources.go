@@ -138,12 +138,13 @@ func newRuns() *cobra.Command {
 }
 
 func newEvents() *cobra.Command {
+	var f clientFlags
 	return resource{
-		use: "events", short: "requests and what became of them: list, get", path: "/api/v1/events", paged: true, get: true,
+		use: "events", short: "requests and what became of them: list, get", path: "/api/v1/events", paged: true,
 		columns: []string{"id", "outcome", "source", "runs", "reason", "received"},
 		filters: []string{"outcome", "source"},
 		empty:   "no events yet",
-	}.command(&clientFlags{})
+	}.command(&f, newEventsGet(&f))
 }
 
 func newSources() *cobra.Command {

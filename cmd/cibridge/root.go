@@ -90,7 +90,7 @@ func newRoot() *cobra.Command {
 		groupStart:   {newDev(), newServe(), newForge()},
 		groupMapping: {newNew(), newLint(), newTest(), newEval(), newExplain()},
 		groupWatch:   {newSend(), newRuns(), newEvents(), newDeliveries(), newHooks()},
-		groupOperate: {newMappings(), newSources(), newKeys(), newApplications(), newConfig(), newVersion()},
+		groupOperate: {newMappings(), newSources(), newKeys(), newApplications(), newAudit(), newConfig(), newVersion()},
 	} {
 		for _, c := range cmds {
 			c.GroupID = group

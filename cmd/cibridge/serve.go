@@ -32,6 +32,9 @@ func newServe() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "cibridge %s listens on http://%s\n", version, s.listener.Addr())
+			if s.admin != nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "operators reach it at http://%s\n", s.admin.Addr())
+			}
 			if cfg.PublicURL != "" {
 				fmt.Fprintf(cmd.OutOrStdout(), "senders reach it at %s\n", cfg.PublicURL)
 			}

@@ -25,6 +25,7 @@ import (
 	"cibridge/internal/hook"
 	"cibridge/internal/mapping"
 	"cibridge/internal/provider"
+	"cibridge/internal/redact"
 	"cibridge/internal/seal"
 	"cibridge/internal/store"
 )
@@ -42,6 +43,7 @@ type system struct {
 	fetcher  *dispatch.Fetcher
 	alerts   *alerts
 	listener net.Listener
+	admin    net.Listener // nil when operators are served beside senders
 	hup      chan os.Signal
 }
 
@@ -65,7 +67,10 @@ func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*system, 
 	if err != nil {
 		return nil, failed(exitConfig, err)
 	}
+	f.secrets = configSecrets(cfg)
 	s.registry = newRegistry(f, profiles, log)
+	log = slog.New(redact.Log(log.Handler(), s.registry.redactor))
+	s.log, s.registry.log, s.files.log = log, log, log
 	if s.store, err = store.Open(ctx, storeConfig(cfg, ring, s.registry, log)); err != nil {
 		return nil, failed(exitServer, err)
 	}
@@ -75,9 +80,9 @@ func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*system, 
 		s.store.Close()
 		return nil, err
 	}
-	if s.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+	if err := s.listen(); err != nil {
 		s.store.Close()
-		return nil, failed(exitConfig, fmt.Errorf("listen: %w", err))
+		return nil, failed(exitConfig, err)
 	}
 	// From here on, before anybody knows the address: unhandled it would end
 	// the process.
@@ -109,13 +114,15 @@ func (s *system) wire(profiles *provider.Profiles, set *mapping.Set) error {
 	var err error
 	s.api, err = api.New(api.Config{
 		Commit: a, Registry: r, Keys: s.store, Runs: a, Ledger: a, Deliveries: a, Attempts: a,
-		AdminTokens: []bridge.Secret{cfg.AdminToken},
-		CheckHook:   func(h bridge.Hook) map[string][]string { return hook.Check(h, profiles) },
-		CheckURL:    func(_ context.Context, url string) error { return dispatch.CheckURL(url, allow) },
-		Confirm:     s.fetcher.Get,
-		Providers:   profiles.Names(),
-		Health:      s.health,
-		PublicURL:   cfg.PublicURL, MappingTests: s.files.testCounts,
+		Tokens: tokensOf(cfg), Audit: a, TrustedProxies: cfg.TrustedProxies,
+		Limit: limitOf(s.store, s.log, cfg.Limits.PerKey), LimitAddress: addressLimitOf(s.store, s.log, cfg.Limits.PerAddress),
+		CheckHook: func(h bridge.Hook) map[string][]string { return hook.Check(h, profiles) },
+		CheckURL:  func(_ context.Context, url string) error { return dispatch.CheckURL(url, allow) },
+		Confirm:   s.fetcher.Get,
+		Providers: profiles.Names(),
+		Known:     r.known,
+		Health:    s.health,
+		PublicURL: cfg.PublicURL, MappingTests: s.files.testCounts,
 		MaxBody: int64(cfg.Limits.Body), MaxInFlight: int64(cfg.Limits.InFlight), CommitTimeout: cfg.Limits.CommitTimeout + 100*time.Millisecond,
 		HookWarnings: hookWarnings, Metrics: metrics, Log: s.log,
 	})
@@ -128,7 +135,7 @@ func (s *system) wire(profiles *provider.Profiles, set *mapping.Set) error {
 	s.files.lost(set)
 	answers := hook.NewAnswers()
 	s.dispatch = dispatch.New(dispatch.Config{
-		Queue: s.store, Resolve: r.resolve, Sign: r.sign, Classify: profiles.Classify, Fill: profiles.Fill, DeliveredWhen: answers.Delivered,
+		Queue: s.store, Resolve: r.resolve, Permit: r.permit, Sign: r.sign, Redact: r.redactor, Classify: profiles.Classify, Fill: profiles.Fill, DeliveredWhen: answers.Delivered,
 		EgressAllow: allow, Version: version, Workers: cfg.Dispatch.Workers, Timeout: cfg.Dispatch.Timeout,
 		LeaseMargin: cfg.Dispatch.LeaseMargin, Drain: cfg.Dispatch.Drain, Backoff: cfg.Dispatch.Backoff, Log: s.log,
 		Metrics: metrics, Settled: s.alerts.settled,
@@ -140,16 +147,17 @@ func (s *system) wire(profiles *provider.Profiles, set *mapping.Set) error {
 // new requests, those in flight are finished, leases are handed back.
 func (s *system) serve(ctx context.Context) error {
 	collectLess()
-	limits := s.cfg.Limits
-	server := api.HTTPServer(s.api, api.Timeouts{Read: limits.ReadTimeout, Idle: limits.IdleTimeout, MaxHeader: int(limits.Headers)}, s.log)
 	var work sync.WaitGroup
 	dispatching, stopDispatch := context.WithCancel(context.WithoutCancel(ctx))
 	var dispatchErr error
 	work.Go(func() { dispatchErr = s.dispatch.Run(dispatching) })
 	work.Go(func() { s.files.watch(dispatching, s.hup) })
 	work.Go(func() { s.alerts.watch(dispatching) })
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(s.listener) }()
+	servers := s.servers()
+	served := make(chan error, len(servers))
+	for _, server := range servers {
+		go func() { served <- server.run() }()
+	}
 
 	var err error
 	select {
@@ -157,11 +165,13 @@ func (s *system) serve(ctx context.Context) error {
 	case <-ctx.Done():
 		s.log.Info("shutting down")
 		s.api.Drain()
-		pause(limits.DrainDelay)
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-		err = server.Shutdown(closing)
-		cancel()
+		pause(s.cfg.Limits.DrainDelay)
 	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	for _, server := range servers {
+		err = errors.Join(err, server.Shutdown(closing))
+	}
+	cancel()
 	signal.Stop(s.hup)
 	stopDispatch()
 	work.Wait()

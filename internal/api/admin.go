@@ -2,8 +2,6 @@ package api
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,31 +11,8 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"cibridge/internal/apikey"
 	"cibridge/internal/lang"
 )
-
-// admit lets operators in. API keys of sources never open their routes.
-func (s *Server) admit(c *gin.Context) error {
-	token, ok := bearer(c.Request)
-	if ok && s.isAdmin(token) {
-		return nil
-	}
-	detail := "send the admin token: Authorization: Bearer <token>"
-	if apikey.Looks(token) {
-		detail = "an API key belongs to a source and does not open this route; " + detail
-	}
-	return problemf(codeUnauthenticated, "%s", detail).with("WWW-Authenticate", `Bearer realm="cibridge"`)
-}
-
-// isAdmin compares with every token, so that the time tells nothing.
-func (s *Server) isAdmin(token string) bool {
-	got, match := sha256.Sum256([]byte(token)), 0
-	for _, want := range s.admins {
-		match |= subtle.ConstantTimeCompare(got[:], want[:])
-	}
-	return match == 1
-}
 
 // bearer returns the token of an Authorization header, whatever the case of
 // its scheme.

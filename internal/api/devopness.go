@@ -138,11 +138,7 @@ func (s *Server) checkHook(c *gin.Context, h bridge.Hook, e fieldErrors) error {
 	for field, texts := range s.cfg.CheckHook(h) {
 		e[field] = append(e[field], texts...)
 	}
-	for i, header := range h.Settings.RequestHeaders {
-		if strings.Contains(header.Value, maskedToken) {
-			e.add(fmt.Sprintf("settings.request_headers.%d.value", i), "the value is masked: send the value itself")
-		}
-	}
+	checkCredentials(h, e)
 	if o := targetOrigin(h.TargetURL); strings.HasPrefix(o, "http") && len(e["target_url"]) == 0 {
 		if err := s.cfg.CheckURL(c.Request.Context(), o+"/"); err != nil {
 			e.add("target_url", "%v", err)
@@ -222,7 +218,7 @@ func (s *Server) updateHook(c *gin.Context) error {
 	if in.Name == nil {
 		e.add("name", "the name is missing")
 	}
-	if in.TargetURL != nil && targetOrigin(*in.TargetURL) != targetOrigin(h.TargetURL) {
+	if moves(h, in) {
 		forgetCredentials(&h, in, e)
 	}
 	// The slice belongs to the snapshot and must not change.

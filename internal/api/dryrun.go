@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cibridge/bridge"
+	"cibridge/internal/redact"
 )
 
 // dryRunShape is what a request would have become.
@@ -111,6 +112,8 @@ func (s *Server) dryRun(in *inbound) error {
 	if err != nil {
 		return problemf(codeInternal, "the result cannot be shown").because(err)
 	}
-	in.c.Data(http.StatusOK, "application/json", body)
+	answer := redact.Redactor{Known: s.known()}
+	shown, _ := answer.JSON(body) // hooks and dedupe ids, besides the events
+	in.c.Data(http.StatusOK, "application/json", shown)
 	return nil
 }

@@ -107,6 +107,17 @@ func (m *memory) record(sub Submission, r Receipt) {
 	})
 }
 
+func (m *memory) Raw(_ context.Context, id string) (bridge.Request, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.requests {
+		if r.ID == id {
+			return r, nil
+		}
+	}
+	return bridge.Request{}, bridge.Errorf(bridge.CodeNotFound, "there is no event %q", id)
+}
+
 func (m *memory) last() Entry {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -92,7 +92,7 @@ func shapeRelation(h bridge.Hook) hookRelation {
 		pipeline = nil
 	}
 	return hookRelation{
-		ID: h.ID, Name: h.Name, Type: "out", ActionType: h.ActionType, TargetURL: orNull(h.TargetURL),
+		ID: h.ID, Name: h.Name, Type: "out", ActionType: h.ActionType, TargetURL: orNull(maskQuery(h.TargetURL)),
 		RequiresSecret: h.RequiresSecret, VerifySSL: h.VerifySSL, Active: h.Active, PipelineID: pipeline,
 		ResourceType: "application", TriggerWhen: triggerShape{nonNil(h.TriggerWhen.Events), nonNil(h.TriggerWhen.Conditions)},
 		Settings:  settingsShape{RequestHeaders: maskTemplates(h.Settings.RequestHeaders), RequestBody: h.Settings.RequestBody},
@@ -115,11 +115,12 @@ func shapeHook(h bridge.Hook, secret string) hookShape {
 }
 
 // maskTemplates masks header values that hold a credential in plain text. A
-// value with a placeholder is a template and stays readable.
+// value with a placeholder is a template and stays readable, unless the text
+// beside it is long enough to be one.
 func maskTemplates(headers []bridge.HookHeader) []bridge.HookHeader {
 	out := make([]bridge.HookHeader, len(headers))
 	for i, h := range headers {
-		if !strings.Contains(h.Value, "{{") {
+		if !strings.Contains(h.Value, "{{") || len(literal(h.Value)) >= minSecret {
 			h.Value = maskHeaders(map[string]string{h.Name: h.Value})[h.Name]
 		}
 		out[i] = h
@@ -179,7 +180,9 @@ func set[T any](field *T, sent *T) {
 func (in hookInput) apply(h *bridge.Hook, e fieldErrors) {
 	set(&h.Name, in.Name)
 	set(&h.ActionType, in.ActionType)
-	set(&h.TargetURL, in.TargetURL)
+	if in.TargetURL != nil && *in.TargetURL != maskQuery(h.TargetURL) {
+		h.TargetURL = *in.TargetURL // what was read and is sent back changes nothing
+	}
 	set(&h.Active, in.Active)
 	if in.VerifySSL != nil && !*in.VerifySSL {
 		e.add("verify_ssl", "certificates are always verified: add the provider's authority to those that this machine trusts (SSL_CERT_FILE) instead")

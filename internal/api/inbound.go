@@ -43,6 +43,9 @@ func (s *Server) receiveSource(c *gin.Context) error {
 	id, ix := param(c, "source"), s.lookup()
 	src, ok := ix.sources[id]
 	if !ok {
+		if p := s.tooMany(c.Request); p != nil {
+			return p
+		}
 		return problemf(codeNotFound, "there is no source %q", id)
 	}
 	m := s.mappings.Load().Get(src.Mapping)
@@ -79,6 +82,9 @@ func (s *Server) receive(c *gin.Context, m *mapping.Mapping, sources []bridge.So
 // not answered yet.
 func (s *Server) process(in *inbound, sources []bridge.Source) error {
 	r := in.c.Request
+	if p := s.tooMany(r); p != nil {
+		return p
+	}
 	if p := announcedTooLarge(r, s.cfg.MaxBody); p != nil {
 		return p
 	}
@@ -100,6 +106,7 @@ func (s *Server) process(in *inbound, sources []bridge.Source) error {
 	in.result = in.mapping.Apply(mapping.Input{
 		Request: req, Source: in.claim.source, SignedAt: in.claim.signedAt,
 	})
+	s.withoutSecrets(&in.result)
 	result := in.result
 	if err := within(in.claim.scope, result.Events); err != nil {
 		return s.reject(in, req, result.Dedupe, err, dry)
@@ -146,7 +153,7 @@ func (s *Server) request(in *inbound, raw []byte) (*bridge.Request, error) {
 	r := in.c.Request
 	req := &bridge.Request{
 		ID: in.id, Source: in.claim.source.ID, Mapping: in.mapping.Name, Received: s.cfg.Now(),
-		Method: r.Method, Path: r.URL.Path, Body: raw, Remote: in.c.RemoteIP(),
+		Method: r.Method, Path: r.URL.Path, Body: raw, Remote: s.remote(r),
 		Query: map[string]string{}, Header: map[string]string{},
 	}
 	secret := slices.Clone(credentialHeaders)
@@ -311,7 +318,7 @@ func (s *Server) note(in *inbound, err error) {
 	attrs := []slog.Attr{
 		slog.String("event", in.id), slog.String("source", in.claim.source.ID), slog.String("mapping", in.mapping.Name),
 		slog.String("outcome", outcome), slog.Int("status", status), slog.Int64("ms", took.Milliseconds()),
-		slog.String("remote", in.c.RemoteIP()),
+		slog.String("remote", s.remote(in.c.Request)),
 	}
 	if in.claim.key != "" {
 		attrs = append(attrs, slog.String("key", in.claim.key))

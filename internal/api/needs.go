@@ -143,6 +143,9 @@ type EventFilter struct {
 type Ledger interface {
 	Event(ctx context.Context, id string) (Entry, error)
 	Events(ctx context.Context, f EventFilter) (entries []Entry, next string, err error)
+	// Raw returns a request as it arrived, without its credentials but with
+	// whatever secrets its body has. CodeNotFound when it is no longer kept.
+	Raw(ctx context.Context, id string) (bridge.Request, error)
 }
 
 // Entry is a request in the ledger. Its raw body is not in it.

@@ -8,6 +8,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"cibridge/bridge"
+	"cibridge/internal/redact"
 )
 
 // oneOf reads a query parameter that takes one of a few words; "" when it is
@@ -157,13 +158,19 @@ var credentialHeaders = []string{
 	"job-token", "x-gitlab-token", "x-codenow-api-key", "x-buildkite-token", "x-auth-token", "x-access-token",
 }
 
+// credentialHeader reports whether a header, in lower case, holds a credential.
+func credentialHeader(name string) bool {
+	return slices.Contains(credentialHeaders, name) || strings.Contains(name, "secret") || redact.Name(name) && !strings.HasSuffix(name, "signature") ||
+		strings.HasSuffix(name, "-key") && name != "idempotency-key"
+}
+
 // maskHeaders returns a copy of headers with the values of credentials masked.
 // The scheme of an Authorization header stays readable.
 func maskHeaders(headers map[string]string) map[string]string {
 	out := make(map[string]string, len(headers))
 	for name, v := range headers {
 		lower := strings.ToLower(name)
-		if slices.Contains(credentialHeaders, lower) || strings.Contains(lower, "secret") || strings.HasSuffix(lower, "-token") {
+		if credentialHeader(lower) {
 			scheme, _, two := strings.Cut(v, " ")
 			if v = maskedToken; two && strings.HasSuffix(lower, "authorization") {
 				v = scheme + " " + maskedToken

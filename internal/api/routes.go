@@ -13,6 +13,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"cibridge/internal/redact"
 )
 
 // handler answers a request, or returns the error to answer with.
@@ -66,12 +68,14 @@ func table() []route {
 		{"GET", "/api/v1/runs/:id/deliveries", operator, (*Server).listRunDeliveries},
 		{"GET", "/api/v1/events", operator, (*Server).listEvents},
 		{"GET", "/api/v1/events/:id", operator, (*Server).getEvent},
+		{"GET", "/api/v1/events/:id/raw", operator, (*Server).getRaw},
 		{"GET", "/api/v1/deliveries", operator, (*Server).listDeliveries},
 		{"GET", "/api/v1/deliveries/:id", operator, (*Server).getDelivery},
 		{"POST", "/api/v1/deliveries/:id/redeliver", operator, (*Server).redeliver},
 		{"POST", "/api/v1/deliveries/redeliver", operator, (*Server).redeliverMany},
 		{"GET", "/api/v1/pipelines", operator, (*Server).listPipelines},
 		{"GET", "/api/v1/mappings", operator, (*Server).listMappings},
+		{"GET", "/api/v1/audit", operator, (*Server).listAudit},
 
 		// operators: what is configured
 		{"GET", "/api/v1/sources", operator, (*Server).listSources},
@@ -99,7 +103,7 @@ var reserved = []string{"api", "ui", "hooks", "pipelines"}
 
 // routes builds the engine. The path is matched in its escaped form, so that
 // a pipeline's name may hold an escaped slash; [param] unescapes.
-func (s *Server) routes() *gin.Engine {
+func (s *Server) routes(of side) *gin.Engine {
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
 	// The default believes X-Forwarded-For of everybody.
@@ -112,9 +116,15 @@ func (s *Server) routes() *gin.Engine {
 	e.HandleMethodNotAllowed = true
 	e.Use(s.recover)
 	for _, r := range table() {
-		e.Handle(r.method, r.path, s.serve(r))
+		if of.serves(r) {
+			e.Handle(r.method, r.path, s.serve(r))
+		}
 	}
-	e.NoRoute(s.noRoute)
+	if of == operators {
+		e.NoRoute(s.noOperatorRoute)
+	} else {
+		e.NoRoute(s.noRoute)
+	}
 	e.NoMethod(func(c *gin.Context) {
 		s.fail(c, public, problemf(codeMethod, "%s is not allowed on %s; allowed is %s",
 			c.Request.Method, c.Request.URL.Path, c.Writer.Header().Get("Allow")))
@@ -134,7 +144,13 @@ func (s *Server) serve(r route) gin.HandlerFunc {
 		id := "req_" + uuid.NewString()
 		c.Header("Cache-Control", "no-store")
 		c.Header("X-Request-Id", id)
-		err := s.admit(c)
+		if r.method == http.MethodGet { // other answers may show a secret once, to who has made it
+			c.Writer = &redactedWriter{c.Writer, redact.Redactor{Known: s.known()}}
+		}
+		actor, err := s.admit(c.Request)
+		if p := s.tooMany(c.Request); p != nil {
+			err = p
+		}
 		if err == nil {
 			err = r.do(s, c)
 		}
@@ -142,9 +158,8 @@ func (s *Server) serve(r route) gin.HandlerFunc {
 			s.fail(c, r.open, err)
 		}
 		s.metrics.admin.WithLabelValues(r.method+" "+r.path, fmt.Sprint(c.Writer.Status())).Inc()
-		if r.method != http.MethodGet {
-			s.cfg.Log.Info("audit", "request", id, "method", r.method, "path", c.Request.URL.Path,
-				"status", c.Writer.Status(), "remote", c.RemoteIP())
+		if !reads(c.Request) {
+			s.audit(c, id, actor)
 		}
 	}
 }
@@ -182,6 +197,10 @@ func (s *Server) recover(c *gin.Context) {
 		}
 	}()
 	c.Next()
+}
+
+func (s *Server) noOperatorRoute(c *gin.Context) {
+	s.fail(c, public, problemf(codeNoRoute, "%s %s is not a route of operators, whose address this is", c.Request.Method, c.Request.URL.Path))
 }
 
 // noRoute serves the routes that mappings declare.

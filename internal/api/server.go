@@ -10,11 +10,11 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +24,7 @@ import (
 
 	"cibridge/bridge"
 	"cibridge/internal/mapping"
+	"cibridge/internal/redact"
 )
 
 // Config is what a [Server] is made of. The interfaces, AdminTokens, CheckHook
@@ -40,6 +41,14 @@ type Config struct {
 	// AdminTokens open the operators' routes, each of them alone. At least 16
 	// bytes each. Without one, those routes answer 401 to everybody.
 	AdminTokens []bridge.Secret
+	// Tokens open them, too, under their own names; some only to look.
+	Tokens []Token
+	// Audit keeps what operators change. Nil keeps it in the log only.
+	Audit Auditor
+
+	// TrustedProxies are believed in what X-Forwarded-For says; none by
+	// default.
+	TrustedProxies []netip.Prefix
 
 	// CheckHook says what is wrong with a hook, by the name of the field in
 	// the words of Devopness ("target_url", "settings.request_body.state").
@@ -69,10 +78,18 @@ type Config struct {
 	// handshake.
 	Confirm func(ctx context.Context, url string) error
 
+	// Known returns the secrets of the server, which are taken out of
+	// everything that is shown. It is asked for with each request. Nil knows
+	// none.
+	Known func() *redact.Masker
+
 	// Limit says how long the sender of an authenticated request has to wait
 	// before it is taken; 0 lets it in. key is the id of its API key, or "".
 	// Nil lets all in.
 	Limit func(ctx context.Context, source, key string) (wait time.Duration)
+	// LimitAddress says the same of an address, an IPv6 one by its /64, before
+	// anything else is known of a request. Nil lets all in.
+	LimitAddress func(ctx context.Context, address string) (wait time.Duration)
 
 	Health func(ctx context.Context) Health
 
@@ -103,17 +120,18 @@ const (
 
 // Server serves the API. It is safe for concurrent use.
 type Server struct {
-	cfg      Config
-	engine   *gin.Engine
-	admins   [][sha256.Size]byte
-	mappings atomic.Pointer[mapping.Set] // those of reloads
-	reloads  reloads
-	index    atomic.Pointer[index]
-	budget   budget
-	metrics  *metrics
-	touched  sync.Map // id of a key -> time of its last TouchKey
-	warned   onceOnly
-	draining atomic.Bool
+	cfg       Config
+	engine    *gin.Engine
+	tokens    []checkedToken
+	mappings  atomic.Pointer[mapping.Set] // those of reloads
+	reloads   reloads
+	index     atomic.Pointer[index]
+	budget    budget
+	metrics   *metrics
+	touched   sync.Map // id of a key -> time of its last TouchKey
+	warned    onceOnly
+	strangers strangers
+	draining  atomic.Bool
 }
 
 // New returns a server without mappings: until [Server.SetMappings] is called,
@@ -123,16 +141,16 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, budget: budget{limit: cfg.MaxInFlight}}
-	for _, t := range cfg.AdminTokens {
-		s.admins = append(s.admins, sha256.Sum256([]byte(t.Reveal())))
-	}
 	var err error
+	if s.tokens, err = cfg.tokens(); err != nil {
+		return nil, err
+	}
 	if s.metrics, err = newMetrics(cfg.Metrics, &s.budget); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	empty, _ := mapping.Load(nil)
 	s.mappings.Store(empty)
-	s.engine = s.routes()
+	s.engine = s.routes(everybody)
 	return s, nil
 }
 
@@ -144,11 +162,6 @@ func (c *Config) complete() error {
 	} {
 		if missing {
 			return errors.New("api: Config." + name + " is missing")
-		}
-	}
-	for _, t := range c.AdminTokens {
-		if len(t.Reveal()) < minAdminToken {
-			return fmt.Errorf("an admin token has %d bytes; at least %d are needed: openssl rand -hex 32 makes a good one", len(t.Reveal()), minAdminToken)
 		}
 	}
 	if c.MaxBody <= 0 {
@@ -181,7 +194,7 @@ func (c *Config) complete() error {
 // requests before the server stops taking them.
 func (s *Server) Drain() { s.draining.Store(true) }
 
-// ServeHTTP implements [http.Handler].
+// ServeHTTP implements [http.Handler]: every route on one listener.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
 
 // Timeouts bound how long a client may take. The zero value means the

@@ -23,6 +23,15 @@ type Config struct {
 	PublicURL string `yaml:"public_url" env:"CIBRIDGE_PUBLIC_URL"`
 	// AdminToken opens the operators' routes. serve requires one.
 	AdminToken bridge.Secret `yaml:"admin_token" env:"CIBRIDGE_ADMIN_TOKEN"`
+	// AdminListen is where operators are served when that is not Listen:
+	// the API, the hooks and /metrics, and nothing else there.
+	AdminListen string `yaml:"admin_listen" env:"CIBRIDGE_ADMIN_LISTEN"`
+	// ReadToken opens the operators' routes to look and not to change.
+	ReadToken bridge.Secret `yaml:"read_token" env:"CIBRIDGE_READ_TOKEN"`
+	// Tokens are further ones, each under a name that the audit log shows.
+	Tokens []Token `yaml:"tokens" env:"-"`
+	// TrustedProxies are believed in what X-Forwarded-For says.
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" env:"CIBRIDGE_TRUSTED_PROXIES"`
 	// EncryptionKeys is the ring that seals secrets in Redis: "id:base64,…",
 	// the first one is used for new ones. serve requires one.
 	EncryptionKeys bridge.Secret `yaml:"encryption_keys" env:"CIBRIDGE_ENCRYPTION_KEYS"`
@@ -65,6 +74,8 @@ type Limits struct {
 	ReadTimeout   time.Duration `yaml:"read_timeout"`   // of a whole request
 	IdleTimeout   time.Duration `yaml:"idle_timeout"`   // of a kept connection
 	DrainDelay    time.Duration `yaml:"drain_delay"`    // between "not ready" and the end of listening
+	PerKey        Rate          `yaml:"per_key" env:"CIBRIDGE_LIMITS_PER_KEY"`
+	PerAddress    Rate          `yaml:"per_address" env:"CIBRIDGE_LIMITS_PER_ADDRESS"`
 }
 
 // Dispatch says how deliveries are sent.
@@ -126,6 +137,19 @@ type Log struct {
 	Format string `yaml:"format" env:"CIBRIDGE_LOG_FORMAT"` // auto (text on a terminal, else json), text or json
 	Level  string `yaml:"level" env:"CIBRIDGE_LOG_LEVEL"`   // debug, info, warn or error
 }
+
+// Token opens the operators' routes.
+type Token struct {
+	Name  string        `yaml:"name"`
+	Token bridge.Secret `yaml:"token"`
+	Scope string        `yaml:"scope"` // admin, or read: it may look and not change
+}
+
+// The scopes of a [Token].
+const (
+	ScopeAdmin = "admin"
+	ScopeRead  = "read"
+)
 
 // Source is a sender. It is [bridge.Source] as people write it.
 type Source struct {

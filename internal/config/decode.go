@@ -79,10 +79,10 @@ func (d *decoder) structure(n *yamldoc.Node, v reflect.Value) {
 func (d *decoder) unknown(key *yamldoc.Node, t reflect.Type) {
 	known := keys(t)
 	help := "there are: " + strings.Join(known, ", ")
-	if near := diag.Nearest(key.Text, known); near != "" {
-		help = fmt.Sprintf("did you mean %q?", near)
-	} else if home := homes(key.Text); len(home) > 0 {
+	if home := homes(key.Text); len(home) > 0 {
 		help = fmt.Sprintf("%s is where that goes", strings.Join(home, " or "))
+	} else if near := diag.Nearest(key.Text, known); near != "" {
+		help = fmt.Sprintf("did you mean %q?", near)
 	}
 	d.problem(key, CodeKey, help, "unknown key %q", key.Text)
 }

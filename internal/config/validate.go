@@ -83,6 +83,19 @@ func (v *validator) server(c *Config) {
 	if n := len(c.AdminToken); n > 0 && n < minAdminToken {
 		v.add("admin_token", "openssl rand -hex 32 makes a good one", "the admin token has %d bytes; at least %d are needed", n, minAdminToken)
 	}
+	v.address("admin_listen", c.AdminListen, false)
+	if c.AdminListen != "" && c.AdminListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
+		v.add("admin_listen", "leave it out to serve operators there, too", "it is the same address as listen")
+	}
+	for _, p := range c.TrustedProxies {
+		if p.Bits() == 0 {
+			v.warn("trusted_proxies", "name the addresses of your own proxies", "%s lets every sender choose the address that limits and logs see", p)
+		}
+	}
+	if n := len(c.ReadToken); n > 0 && n < minAdminToken {
+		v.add("read_token", "openssl rand -hex 32 makes a good one", "the token has %d bytes; at least %d are needed", n, minAdminToken)
+	}
+	v.tokens(c)
 	if c.EncryptionKeys != "" {
 		if _, err := seal.ParseRing(c.EncryptionKeys.Reveal()); err != nil {
 			v.add("encryption_keys", "", "%v", err)
@@ -96,6 +109,38 @@ func (v *validator) server(c *Config) {
 	v.limits(c.Dispatch.Limits)
 	v.oneOf("log.format", c.Log.Format, "auto", "text", "json")
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+}
+
+// tokens checks the named tokens, and that no two tokens are the same text.
+func (v *validator) tokens(c *Config) {
+	names := map[string]bool{"admin": true, "read": true, "nobody": true}
+	texts := map[bridge.Secret]string{c.AdminToken: "admin_token"}
+	if twin := texts[c.ReadToken]; twin != "" && c.ReadToken != "" {
+		v.add("read_token", "whoever has it could change everything", "it is the same text as %s", twin)
+	}
+	texts[c.ReadToken] = "read_token"
+	for i, t := range c.Tokens {
+		at := fmt.Sprintf("tokens[%d]", i)
+		switch {
+		case t.Name == "":
+			v.missing(at, "name")
+		case names[t.Name]:
+			v.add(at+".name", "the audit log tells tokens apart by their names", "the name %q is taken", t.Name)
+		case !sourceID.MatchString(t.Name):
+			v.add(at+".name", "", "%q is not made of a-z, 0-9, - . and _, at most 63 of them, with a letter or digit at both ends", t.Name)
+		}
+		names[t.Name] = true
+		switch n := len(t.Token); {
+		case n == 0:
+			v.missing(at, "token")
+		case n < minAdminToken:
+			v.add(at+".token", "openssl rand -hex 32 makes a good one", "the token has %d bytes; at least %d are needed", n, minAdminToken)
+		case texts[t.Token] != "":
+			v.add(at+".token", "", "it is the same text as %s", texts[t.Token])
+		}
+		texts[t.Token] = at + ".token"
+		v.oneOf(at+".scope", t.Scope, ScopeAdmin, ScopeRead)
+	}
 }
 
 func (v *validator) redis(r Redis) {
@@ -334,6 +379,12 @@ func find(n *yamldoc.Node, path string) *yamldoc.Node {
 // to mend it. dev needs none of it.
 func (c *Config) ServeProblems() diag.Problems {
 	var out diag.Problems
+	admin := c.AdminToken
+	for _, t := range c.Tokens {
+		if t.Scope == ScopeAdmin {
+			admin = t.Token
+		}
+	}
 	for _, need := range []struct {
 		path  string
 		value bridge.Secret
@@ -342,7 +393,7 @@ func (c *Config) ServeProblems() diag.Problems {
 	}{
 		{"redis.url", c.Redis.URL, "the address of Redis", "set CIBRIDGE_REDIS_URL=redis://localhost:6379 (or redis.url in the file); to try cibridge without Redis use: cibridge dev"},
 		{"encryption_keys", c.EncryptionKeys, "a key to encrypt the secrets in Redis", `set CIBRIDGE_ENCRYPTION_KEYS, once made with: echo "k1:$(openssl rand -base64 32)"; keep it: without it the secrets in Redis cannot be read`},
-		{"admin_token", c.AdminToken, "an admin token", "set CIBRIDGE_ADMIN_TOKEN, once made with: openssl rand -hex 32"},
+		{"admin_token", admin, "an admin token", "set CIBRIDGE_ADMIN_TOKEN, once made with: openssl rand -hex 32"},
 	} {
 		if need.value == "" {
 			out = append(out, diag.Problem{Path: need.path, Code: CodeMissing, Severity: diag.SeverityError, Message: "serve needs " + need.what, Help: need.help})

@@ -47,6 +47,44 @@ func parseSize(text string) (Size, error) {
 	return Size(n * unit), nil
 }
 
+// Rate is how many requests are allowed, as people write it: "50/s", "600/m
+// burst 100". "" allows all.
+type Rate string
+
+var rateForm = regexp.MustCompile(`^(\d{1,9})\s*/\s*(s|m|h)(?:\s+burst\s+(\d{1,9}))?$`)
+
+var ratePer = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}
+
+// maxRate bounds both numbers of a rate.
+const maxRate = 1_000_000
+
+// Limit returns count requests in each per, of which burst may come at once;
+// count is 0 where all are allowed.
+func (r Rate) Limit() (count int, per time.Duration, burst int) {
+	m := rateForm.FindStringSubmatch(string(r))
+	if m == nil {
+		return 0, 0, 0
+	}
+	count, _ = strconv.Atoi(m[1]) // at most nine digits
+	if burst = count; m[3] != "" {
+		burst, _ = strconv.Atoi(m[3])
+	}
+	return count, ratePer[m[2]], burst
+}
+
+func parseRate(text string) (Rate, error) {
+	r := Rate(strings.TrimSpace(text))
+	switch count, _, burst := r.Limit(); {
+	case r == "":
+		return "", nil
+	case !rateForm.MatchString(string(r)):
+		return "", fmt.Errorf("%q is not a rate; write it like 50/s, 600/m or 100/s burst 200", text)
+	case count < 1 || count > maxRate || burst < 1 || burst > maxRate:
+		return "", fmt.Errorf("%q is not a rate: both numbers are between 1 and %d; leave it out to allow all", text, maxRate)
+	}
+	return r, nil
+}
+
 var days = regexp.MustCompile(`^(\d+)d(.*)$`)
 
 // parseDuration reads what time.ParseDuration reads, and days: "7d", "1d12h".
@@ -121,6 +159,7 @@ var parsers = map[reflect.Type]func(string) (any, error){
 	reflect.TypeFor[bool]():          func(s string) (any, error) { return parseBool(s) },
 	reflect.TypeFor[int]():           func(s string) (any, error) { return parseInt(s) },
 	reflect.TypeFor[time.Duration](): func(s string) (any, error) { return parseDuration(s) },
+	reflect.TypeFor[Rate]():          func(s string) (any, error) { return parseRate(s) },
 	reflect.TypeFor[Size]():          func(s string) (any, error) { return parseSize(s) },
 	reflect.TypeFor[netip.Prefix]():  func(s string) (any, error) { return parsePrefix(s) },
 	reflect.TypeFor[bridge.Secret](): func(s string) (any, error) { return bridge.Secret(s), nil },

@@ -96,6 +96,9 @@ type verdict struct {
 func newTry(d *Dispatcher, lease bridge.Lease, now time.Time) *try {
 	dl := lease.Delivery
 	t := &try{d: d, lease: lease, memo: parseMemo(lease), captured: lease.Captured, began: now}
+	if d.cfg.Redact != nil {
+		t.masker.known = d.cfg.Redact()
+	}
 	t.attempt = bridge.Attempt{
 		ID: attemptID(dl.ID), Delivery: dl.ID, Hook: dl.Hook, RetryOf: t.memo.First,
 		At: now.UnixMilli(), Method: dl.Method, URL: t.masker.maskURL(dl.URL),
@@ -130,7 +133,7 @@ func (t *try) request(ctx context.Context, latest time.Time) (request, *verdict)
 	t.maskQuery(u)
 	h, err := t.d.headers(ctx, dl, &t.masker, time.Now())
 	t.attempt.URL = t.masker.maskURL(dl.URL)
-	t.attempt.RequestBody = t.text([]byte(dl.Body))
+	t.attempt.RequestBody = t.text("application/json", []byte(dl.Body))
 	var secret *secretError
 	switch {
 	case errors.As(err, &secret):
@@ -163,7 +166,7 @@ func (t *try) record(x exchange) {
 	if x.Header != nil {
 		t.attempt.Headers = t.masker.maskHeader(x.Header)
 	}
-	t.attempt.Body = t.text(x.Body)
+	t.attempt.Body = t.text(x.Header.Get("Content-Type"), x.Body)
 	if x.cut {
 		t.attempt.Body += "… (not read to its end)"
 	}
@@ -173,11 +176,11 @@ func (t *try) record(x exchange) {
 
 // text returns what is kept of a body. Secrets are masked before it is cut:
 // the other way round would leave the first half of one.
-func (t *try) text(body []byte) string {
+func (t *try) text(contentType string, body []byte) string {
 	if !printable(body) {
 		return fmt.Sprintf("(%d bytes that are not text)", len(body))
 	}
-	return cut(strings.ToValidUTF8(t.masker.mask(string(body)), "�"), keptBodyBytes)
+	return cut(strings.ToValidUTF8(t.masker.maskBody(contentType, string(body)), "�"), keptBodyBytes)
 }
 
 // read says what an exchange means.

@@ -13,6 +13,7 @@ import (
 
 	"cibridge/bridge"
 	"cibridge/internal/provider"
+	"cibridge/internal/redact"
 )
 
 // Queue is where deliveries wait. All methods are safe for concurrent use.
@@ -46,10 +47,17 @@ type Config struct {
 	// asked at every send, so a rotated secret counts at once. An error is
 	// retried for about an hour, since an administrator may mend it.
 	Resolve func(ctx context.Context, ref string) (bridge.Secret, error)
+	// Permit reports why what is behind a reference must not be sent to a URL,
+	// or nil. It is asked before Resolve. Nil permits all.
+	Permit func(ref, url string) error
 	// Sign returns the value of a reference whose third part is "hmac",
 	// "hook:<id>:hmac:<algorithm>", for the request's body. When nil, such
 	// references go to Resolve.
 	Sign func(ctx context.Context, ref string, body []byte) (string, error)
+	// Redact returns what takes secrets out of the log of attempts, besides
+	// those of the request itself. It is asked at every try. Nil takes out no
+	// others.
+	Redact func() *redact.Redactor
 	// Classify reads a complete answer for a profile; "" is the general
 	// classifier. Failed requests never get to it, and a redirect is never
 	// more than a refused credential.

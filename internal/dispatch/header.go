@@ -51,7 +51,7 @@ func (d *Dispatcher) headers(ctx context.Context, dl bridge.Delivery, m *masker,
 			text := part.Text
 			if part.Ref != "" {
 				var err error
-				if text, err = d.reference(ctx, part.Ref, dl.Body, m); err != nil {
+				if text, err = d.reference(ctx, part.Ref, dl, m); err != nil {
 					return nil, &secretError{name, err}
 				}
 			}
@@ -86,15 +86,20 @@ func (d *Dispatcher) headers(ctx context.Context, dl bridge.Delivery, m *masker,
 
 // reference resolves ref, in the form that it asks for, and makes m mask what
 // it finds.
-func (d *Dispatcher) reference(ctx context.Context, ref, body string, m *masker) (string, error) {
+func (d *Dispatcher) reference(ctx context.Context, ref string, dl bridge.Delivery, m *masker) (string, error) {
 	if parts := strings.Split(ref, ":"); d.cfg.Sign != nil && len(parts) >= 3 && parts[2] == "hmac" {
-		text, err := d.cfg.Sign(ctx, ref, []byte(body))
+		text, err := d.cfg.Sign(ctx, ref, []byte(dl.Body))
 		if err == nil && text == "" {
 			err = fmt.Errorf("%s gave an empty signature", ref)
 		}
 		return text, err
 	}
 	ref, form := cutForm(ref)
+	if d.cfg.Permit != nil {
+		if err := d.cfg.Permit(ref, dl.URL); err != nil {
+			return "", err
+		}
+	}
 	secret, err := d.cfg.Resolve(ctx, ref)
 	if err != nil {
 		return "", err

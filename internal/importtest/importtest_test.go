@@ -33,11 +33,12 @@ var allowed = map[string][]string{
 
 	// Work: each does one thing and knows no other's storage or transport.
 	"internal/apikey":   {},
+	"internal/redact":   {},
 	"internal/seal":     {},
 	"internal/diag":     {},
 	"internal/yamldoc":  {"internal/diag", "gopkg.in/yaml.v3"},
 	"internal/lang":     {"internal/diag", "github.com/expr-lang/expr", "github.com/tidwall/gjson"},
-	"internal/mapping":  {"bridge", "internal/diag", "internal/lang", "internal/yamldoc"},
+	"internal/mapping":  {"bridge", "internal/diag", "internal/lang", "internal/redact", "internal/yamldoc"},
 	"internal/template": {"bridge", "internal/diag", "internal/lang"},
 	"internal/provider": {"bridge", "internal/diag", "internal/yamldoc"},
 	"mappings":          {},
@@ -46,8 +47,8 @@ var allowed = map[string][]string{
 	"internal/hook":            {"bridge", "internal/diag", "internal/lang", "internal/provider", "internal/template", "internal/yamldoc"},
 	"internal/store":           {"bridge", "internal/seal", "github.com/redis/go-redis/v9", "github.com/klauspost/compress"},
 	"internal/store/storetest": {},
-	"internal/dispatch":        {"bridge", "internal/provider", "code.dny.dev/ssrf", "github.com/prometheus/client_golang", "golang.org/x/net/http/httpguts"},
-	"internal/api":             {"bridge", "internal/apikey", "internal/diag", "internal/lang", "internal/mapping", "github.com/gin-gonic/gin", "github.com/google/uuid", "github.com/prometheus/client_golang"},
+	"internal/dispatch":        {"bridge", "internal/provider", "internal/redact", "code.dny.dev/ssrf", "github.com/prometheus/client_golang", "golang.org/x/net/http/httpguts"},
+	"internal/api":             {"bridge", "internal/apikey", "internal/diag", "internal/lang", "internal/mapping", "internal/redact", "github.com/gin-gonic/gin", "github.com/google/uuid", "github.com/prometheus/client_golang"},
 	"internal/config":          {"bridge", "internal/diag", "internal/seal", "internal/yamldoc", "github.com/caarlos0/env/v11"},
 	"internal/embedded":        {"github.com/alicebob/miniredis/v2", "github.com/redis/go-redis/v9"},
 	"internal/forge":           {"bridge", "internal/diag"},
@@ -55,7 +56,7 @@ var allowed = map[string][]string{
 	// Main.
 	"cmd/cibridge": {
 		"bridge", "mappings", "internal/api", "internal/apikey", "internal/config", "internal/diag", "internal/dispatch", "internal/embedded", "internal/forge",
-		"internal/hook", "internal/lang", "internal/mapping", "internal/provider", "internal/seal", "internal/store", "internal/template",
+		"internal/hook", "internal/lang", "internal/mapping", "internal/provider", "internal/redact", "internal/seal", "internal/store", "internal/template",
 		"github.com/spf13/cobra", "github.com/prometheus/client_golang", "github.com/fsnotify/fsnotify", "github.com/mattn/go-isatty",
 	},
 	// bench measures the server from outside, beside a floor of its own: a

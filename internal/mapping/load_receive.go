@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cibridge/bridge"
+	"cibridge/internal/redact"
 	"cibridge/internal/yamldoc"
 )
 
@@ -19,6 +20,7 @@ func (l *loader) readReceive(n *yamldoc.Node) {
 		{"auth", l.readAuth},
 		{"decode", l.readDecode},
 		{"reply", func(n *yamldoc.Node) { l.m.replies = l.readReplies(n) }},
+		{"redact", l.readRedact},
 	})
 	l.require(n, "auth", "receive", "say how senders authenticate: key, token, basic, hmac, standard-webhooks, http-signature or none")
 }
@@ -228,6 +230,21 @@ func (l *loader) readRequires(n *yamldoc.Node) {
 			}
 		}
 		l.m.requires = append(l.m.requires, item.Text)
+	}
+}
+
+// readRedact reads where a document has secrets that no rule knows.
+func (l *loader) readRedact(n *yamldoc.Node) {
+	for _, item := range list(n) {
+		if !l.is(item, yamldoc.Scalar, "a path") {
+			continue
+		}
+		p, err := redact.ParsePath(item.Text)
+		if err != nil {
+			l.errorf(item, codeShape, "for example build.parameters, or variables.#.value for each item of a list", "%s cannot be redacted: %v", quote(item.Text), err)
+			continue
+		}
+		l.m.redact = append(l.m.redact, p)
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 	"cibridge/bridge"
 	"cibridge/internal/diag"
 	"cibridge/internal/lang"
+	"cibridge/internal/redact"
 )
 
 // File is the text of one file. The tests of <name>.yaml may stand beside it
@@ -83,6 +84,7 @@ type Mapping struct {
 	decode   []decodeStep
 	times    lang.Times
 	replies  replies
+	redact   []redact.Path
 	checks   []check
 	lets     map[string]*let
 	events   []*event
@@ -95,6 +97,9 @@ type Mapping struct {
 // Auth lists what the format allows, at least one; a source picks one of them
 // by its kind, and the first one if it picks none.
 func (m *Mapping) Auth() []AuthSpec { return slices.Clone(m.auth) }
+
+// Redact lists the places of a document whose values are secret.
+func (m *Mapping) Redact() []redact.Path { return slices.Clone(m.redact) }
 
 // Routes lists the fixed addresses of the mapping; it may have none.
 func (m *Mapping) Routes() []Route { return slices.Clone(m.routes) }

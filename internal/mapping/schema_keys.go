@@ -53,6 +53,7 @@ func objects() []object {
 			{"auth", "how senders can authenticate; a source picks one", ref("auth")},
 			{"decode", "where the JSON is; without it the body is JSON", ref("decode")},
 			{"reply", "the answers, where the sender expects its own words", ref("replies")},
+			{"redact", "paths of the document whose values are shown to nobody: build.parameters, variables.#.value", ref("names")},
 		}, []string{"auth"}},
 		{"auth_key", []objectKey{{"header", "a header besides Authorization", text}}, nil},
 		{"auth_token", []objectKey{header, {"query", "the query parameter with it", text}, {"prefix", "text before the token: \"Bearer \"", text}}, nil},

@@ -6,6 +6,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -118,6 +119,25 @@ func (s *Server) Do(command string) (string, error) {
 	buf := make([]byte, 1<<16)
 	n, err := conn.Read(buf)
 	return string(buf[:n]), err
+}
+
+// Written returns all that was ever written to the server, as it is on its
+// disk: every key and every value, and what it has logged.
+func (s *Server) Written() string {
+	s.t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		all.Write(data)
+		return err
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return all.String()
 }
 
 func (s *Server) log() string {
