@@ -194,13 +194,34 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		failures = 0
 		workers.Go(func() {
 			defer func() { <-slots }()
-			d.work(ctx, work, *lease, picked)
+			for lease != nil {
+				d.work(ctx, work, *lease, picked)
+				lease, picked = d.another(ctx, work)
+			}
 		})
 	}
 	timer := time.AfterFunc(d.cfg.Drain, func() { abort(errShutdown) })
 	defer timer.Stop()
 	workers.Wait()
 	return nil
+}
+
+// another leases the next delivery for a worker that has ended one, nil when
+// there is none: with a full queue the workers lease side by side, and one
+// picker that waits for each lease does not set the pace.
+func (d *Dispatcher) another(run, work context.Context) (*bridge.Lease, time.Time) {
+	if run.Err() != nil {
+		return nil, time.Time{}
+	}
+	picked := time.Now() // before the lease exists, as in Run
+	lease, _, err := d.next(work)
+	if err != nil {
+		return nil, time.Time{} // Run meets it, too, and rests
+	}
+	if lease == nil {
+		d.signal() // how long to rest may have changed since Run asked
+	}
+	return lease, picked
 }
 
 // next asks the queue for a lease. It is not cut short by a stop: a lease
@@ -241,6 +262,11 @@ func (d *Dispatcher) work(run, ctx context.Context, lease bridge.Lease, picked t
 		return
 	}
 	d.settle(ctx, lease, s, picked)
+	d.signal()
+}
+
+// signal makes Run look again.
+func (d *Dispatcher) signal() {
 	select {
 	case d.freed <- struct{}{}:
 	default:
