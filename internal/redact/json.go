@@ -40,7 +40,6 @@ type walker struct {
 	nested int
 	stack  []frame
 	edits  []edit
-	found  int
 }
 
 // frame is an open object or list.
@@ -158,9 +157,9 @@ func (w *walker) mark(from, end int) {
 
 // quoted reads a string: the name of a member, or a value.
 func (w *walker) quoted(i int) int {
-	close := quoteEnd(w.s, i+1, `"`)
-	end := min(close+1, len(w.s))
-	text := unquote(w.s[i:end], w.s[i+1:min(close, len(w.s))])
+	last := quoteEnd(w.s, i+1, `"`)
+	end := min(last+1, len(w.s))
+	text := unquote(w.s[i:end], w.s[i+1:min(last, len(w.s))])
 	if top := w.top(); top != nil && top.object && !top.named && strings.HasPrefix(strings.TrimLeft(w.s[end:min(len(w.s), end+64)], " \t\r\n"), ":") {
 		top.name, top.named = text, true
 		plain := Redactor{Known: w.r.Known}

@@ -243,3 +243,13 @@ func TestLinear(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkBody(b *testing.B) {
+	r := &Redactor{Names: true, Known: masker("known-secret-1", "another-secret-of-the-server"), Paths: paths(b, "object_attributes.variables.#.value")}
+	item := `{"id":1,"name":"unit tests","url":"https://git.example/acme/shop/-/jobs/1","status":"success","started_at":"2026-03-01T12:00:00Z"},`
+	body := []byte(`{"object_attributes":{"id":7,"variables":[{"key":"A","value":"x"}]},"builds":[` + strings.Repeat(item, 60) + `null]}`)
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		r.Body("", body)
+	}
+}
