@@ -173,7 +173,7 @@ func deliveryBed(ctx context.Context, o options, config string) (*bed, *sink, er
 	if err != nil {
 		return nil, nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // in the system's temporary directory
 	file := filepath.Join(dir, "cibridge.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, nil, err

@@ -145,7 +145,7 @@ func chaosNetwork(t *testing.T, rd round) {
 		eventually(t, 60*time.Second, func() error {
 			status, _, answer, err := r.try(t.Context(), r.urls()[0], probes[0])
 			if err != nil || status != http.StatusOK {
-				return fmt.Errorf("after %s: %d %s %v", d.name, status, answer, err)
+				return fmt.Errorf("after %s: %d %s %w", d.name, status, answer, err)
 			}
 			return nil
 		})
