@@ -6,8 +6,9 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 FUZZTIME ?= 5m
-# The fuzz targets of which make test runs a little, as package:target.
-FUZZ     ?= lang:FuzzScan lang:FuzzCompile lang:FuzzCompilePath yamldoc:FuzzParse mapping:FuzzLoad mapping:FuzzMapping
+# The fuzz targets of which make test runs a little, as package:target:inputs. No
+# times: go test may call its own time limit a failure, when it ends a worker.
+FUZZ     ?= lang:FuzzScan:20000x lang:FuzzCompile:10000x lang:FuzzCompilePath:15000x yamldoc:FuzzParse:10000x mapping:FuzzLoad:700x mapping:FuzzMapping:1200x
 FOR      ?= 1h
 SCALE    ?= 10
 CHAOS    := $(GO) test -tags chaos ./cmd/cibridge -run '^TestChaos$$' -count=1 -v
@@ -41,7 +42,7 @@ tools:
 test: tools ## all tests, with the race detector where there is a C compiler
 	@if command -v gcc >/dev/null; then set -x; CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...; else set -x; $(GO) test -timeout 20m ./...; fi
 	$(GO) test ./bridge -run TestAnyOrderConverges -rapid.checks=100000
-	@set -e; for t in $(FUZZ); do echo "== $${t#*:}"; $(GO) test ./internal/$${t%:*} -run '^$$' -fuzz "^$${t#*:}$$" -fuzztime 3s -fuzzminimizetime 10x; done
+	@set -e; for t in $(FUZZ); do IFS=: read -r in target inputs <<<"$$t"; echo "== $$target"; $(GO) test ./internal/$$in -run '^$$' -fuzz "^$$target$$" -fuzztime $$inputs -fuzzminimizetime 10x; done
 
 chaos: tools ## kill, freeze and cut off servers and Redis under load: 0 lost, 0 stale
 	$(CHAOS) -timeout 20m
